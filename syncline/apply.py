@@ -1,0 +1,268 @@
+"""Apply: write what a verdict asks for, and the baselines that follow, within one transaction.
+
+A record that moved between our read and our write is not written: it comes back as `moved`, to be
+seen and classified again. After the writes the baseline of each settled record says what source and
+target now hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from syncline.baseline import (
+    DEAD,
+    NOT_HELD,
+    SOURCE_GONE,
+    TARGET_GONE,
+    WAITS,
+    Baselines,
+    Prints,
+    prints_of,
+)
+from syncline.batch import Batch, Rows, Seen, Shape, current_of
+from syncline.classify import Effect, Presence
+from syncline.endpoints.base import ROW, Mask, Refused, Transaction, Written
+from syncline.resolve import Action, Verdict
+
+
+@dataclass(slots=True)
+class Applied:
+    """What became of a batch's records: row masks, and why the target refused some."""
+
+    inserted: Mask
+    updated: Mask
+    deleted: Mask
+    moved: Mask
+    refused: dict[int, Refused] = field(default_factory=dict[int, Refused])
+
+
+def apply(
+    tx: Transaction, batch: Batch, seen: Seen, verdict: Verdict, shape: Shape, now: datetime
+) -> Applied:
+    """Write the batch's inserts, updates and deletes.
+
+    `now` (UTC) is what a soft delete is stamped with.
+    """
+    n = batch.rows
+    done = Applied(*(np.zeros(n, np.bool_) for _ in range(4)))
+    inserts = np.flatnonzero((verdict.action == Action.INSERT) & ~seen.flagged)
+    if len(inserts):
+        table = _rows(batch, verdict, shape, inserts)
+        _note(done, done.inserted, inserts, tx.insert(table))
+    updates = np.flatnonzero(
+        (verdict.action == Action.UPDATE) | (verdict.action == Action.INSERT) & seen.flagged
+    )
+    if len(updates):
+        _update(tx, batch, seen, verdict, shape, updates, done)
+    deletes = np.flatnonzero(verdict.action == Action.DELETE)
+    if len(deletes):
+        _delete(tx, batch, seen, shape, deletes, now, done)
+    return done
+
+
+def _note(done: Applied, mask: Mask, rows: Rows, written: Written) -> None:
+    mask[rows[written.landed]] = True
+    moved = ~written.landed
+    for refused in written.refused:
+        row = int(rows[refused.row])
+        done.refused[row] = Refused(row, refused.kind, refused.message)
+        moved[refused.row] = False
+    done.moved[rows[moved]] = True
+
+
+def _rows(batch: Batch, verdict: Verdict, shape: Shape, rows: Rows) -> pa.Table:
+    """Key and fields of these rows, as the target takes them; a soft-delete flag is clear."""
+    whole = len(rows) == batch.rows
+    keys = batch.keys if whole else batch.keys.take(pa.array(rows))
+    values = verdict.values if whole else verdict.values.take(pa.array(rows))
+    columns = {name: keys.column(name) for name in keys.column_names}
+    columns |= {name: values.column(name) for name in shape.fields}
+    return pa.table(columns)
+
+
+def _with_soft(table: pa.Table, shape: Shape, seen: Seen, value: pa.Array) -> pa.Table:
+    return table if shape.soft is None else table.append_column(shape.soft, value)
+
+
+def _update(
+    tx: Transaction,
+    batch: Batch,
+    seen: Seen,
+    verdict: Verdict,
+    shape: Shape,
+    rows: Rows,
+    done: Applied,
+) -> None:
+    revived = seen.flagged[rows]
+    changed: dict[str, Mask] = {}
+    for j, name in enumerate(shape.fields):
+        mask = verdict.write[rows, j]
+        if mask.any():
+            changed[name] = mask
+    table = _rows(batch, verdict, shape, rows)
+    if shape.soft is not None:
+        kind = seen.current.schema.field(shape.soft).type
+        clear = (
+            pa.array([False] * len(rows), kind)
+            if pa.types.is_boolean(kind)
+            else pa.nulls(len(rows), kind)
+        )
+        table = _with_soft(table, shape, seen, clear)
+        if revived.any():
+            changed[shape.soft] = revived
+    written = tx.update(table, changed, current_of(seen, rows))
+    _note(done, done.updated, rows, written)
+    back = np.flatnonzero(done.updated & seen.flagged & (verdict.action == Action.INSERT))
+    done.inserted[back], done.updated[back] = True, False
+
+
+def _delete(
+    tx: Transaction,
+    batch: Batch,
+    seen: Seen,
+    shape: Shape,
+    rows: Rows,
+    now: datetime,
+    done: Applied,
+) -> None:
+    current = current_of(seen, rows)
+    keys = batch.keys.take(pa.array(rows))
+    if shape.soft is None:
+        _note(done, done.deleted, rows, tx.delete(keys, current))
+        return
+    kind = seen.current.schema.field(shape.soft).type
+    stamp: Any = (
+        True
+        if pa.types.is_boolean(kind)
+        else (now if getattr(kind, "tz", None) else now.replace(tzinfo=None))
+    )
+    columns = {name: keys.column(name) for name in keys.column_names}
+    columns |= {name: current.rows.column(name) for name in shape.fields}
+    table = _with_soft(pa.table(columns), shape, seen, pa.array([stamp] * len(rows), kind))
+    _note(
+        done,
+        done.deleted,
+        rows,
+        tx.update(table, {shape.soft: np.ones(len(rows), np.bool_)}, current),
+    )
+
+
+def held_now(
+    tx: Transaction,
+    batch: Batch,
+    seen: Seen,
+    verdict: Verdict,
+    done: Applied,
+    shape: Shape,
+    *,
+    read_back: bool,
+) -> Prints:
+    """The fingerprints of what the target holds after the writes.
+
+    Read back where the target rewrites values (triggers, generated columns), so that our own write
+    is never taken for an edit; else what was written is what it holds.
+    """
+    wrote = done.inserted | done.updated
+    prints = seen.prints.copy()
+    if not wrote.any():
+        return prints
+    if read_back:
+        rows = np.flatnonzero(wrote)
+        fetched = tx.fetch(batch.keys.take(pa.array(rows)))
+        prints[rows[fetched.rows.column(ROW).to_numpy()]] = prints_of(
+            fetched.rows, shape.fields, fetched.misfits
+        )
+        return prints
+    written = verdict.write & wrote[:, None]
+    source = (
+        batch.prints if verdict.values is batch.values else prints_of(verdict.values, shape.fields)
+    )
+    return np.where(written, source, prints)
+
+
+def baselines_after(
+    batch: Batch, seen: Seen, verdict: Verdict, done: Applied, target: Prints
+) -> tuple[Baselines, Rows]:
+    """The baselines that follow from what was done, and the rows whose ledger row must be
+    written.
+    """
+    old = seen.baselines
+    b = Baselines(
+        old.present.copy(),
+        old.gone.copy(),
+        old.hold.copy(),
+        old.epoch,
+        old.s.copy(),
+        old.t.copy(),
+        old.held.copy(),
+        old.known.copy(),
+        old.source_void,
+    )
+    effect, action = verdict.effect, verdict.action
+    queued = action == Action.QUEUE
+    refused = _mask(batch.rows, done.refused)
+    settled = ~queued & ~refused & ~done.moved & (batch.presence != Presence.UNKNOWN)
+    both = (
+        settled
+        & np.isin(effect, (Effect.FIELDS, Effect.AGREE, Effect.FIRST_CONTACT))
+        & (action != Action.DELETE)
+    )
+    wrote = verdict.write & (done.inserted | done.updated)[:, None]
+    source = (verdict.agreed | verdict.kept | wrote) & both[:, None]
+    came = (done.inserted & settled)[:, None]
+    _set(b, source | came, batch.prints, target)
+    b.held[:] = np.where(source | came, verdict.kept & both[:, None], b.held)
+    b.gone[done.inserted & settled | both] = 0
+    b.gone[done.deleted | settled & (effect == Effect.TOMBSTONE)] = SOURCE_GONE | TARGET_GONE
+    _kept_apart(b, batch, seen, verdict, settled & ~done.deleted, target)
+    lonely = (queued | refused) & ~old.present
+    b.gone[lonely] = SOURCE_GONE | TARGET_GONE
+    b.hold[settled] = NOT_HELD
+    b.hold[queued] = WAITS
+    for row, why in done.refused.items():
+        b.hold[row] = DEAD if why.kind == "value" else WAITS
+    b.present |= both | done.inserted | done.deleted | queued | refused
+    b.present |= settled & (b.gone != old.gone)
+    return b, _changed(old, b)
+
+
+def _mask(n: int, rows: Mapping[int, Any]) -> Mask:
+    mask = np.zeros(n, np.bool_)
+    mask[list(rows)] = True
+    return mask
+
+
+def _set(b: Baselines, where: Mask, source: Prints, target: Prints) -> None:
+    b.s[:] = np.where(where, source, b.s)
+    b.t[:] = np.where(where, target, b.t)
+    b.known |= where
+
+
+def _kept_apart(
+    b: Baselines, batch: Batch, seen: Seen, verdict: Verdict, settled: Mask, target: Prints
+) -> None:
+    """A deletion that a decision did not follow: (-, t) where the target's record stays, (s, -)
+    where it stays gone.
+    """
+    stays = settled & (verdict.effect == Effect.UPDATE_DELETE)
+    b.gone[stays] = SOURCE_GONE
+    b.t[stays] = target[stays]
+    b.known[stays] = True
+    away = settled & (verdict.effect == Effect.DELETE_UPDATE) & (verdict.action == Action.NONE)
+    b.gone[away] = TARGET_GONE
+    b.s[away] = batch.prints[away]
+    b.t[away] = batch.prints[away]
+    b.known[away] = True
+
+
+def _changed(old: Baselines, new: Baselines) -> Rows:
+    differs = (old.present != new.present) | (old.gone != new.gone) | (old.hold != new.hold)
+    for name in ("s", "t", "held", "known"):
+        differs |= (getattr(old, name) != getattr(new, name)).any(axis=1)
+    return np.flatnonzero(differs & new.present)

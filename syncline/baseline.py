@@ -1,0 +1,247 @@
+"""Baseline: what source and target held when they were last settled, as fingerprints, and how a
+ledger row packs it.
+
+A ledger row keeps `s` and `t` as 8 bytes a field in the order of a *layout* (the mapping's field
+list at that time). A row of an older layout is translated when it is read, so that a changed
+mapping is rebased without rewriting the ledger and without a storm of conflicts: a field whose
+expression changed counts as moved on the source, a new field as one that the target held NULL.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from syncline.endpoints.base import ROW, Mask
+from syncline.record import NULL_FINGERPRINT, Misfit, Type, fingerprints
+
+SOURCE_GONE: Final = 1
+TARGET_GONE: Final = 2
+NOT_HELD: Final = 0
+WAITS: Final = 1
+DEAD: Final = 2
+
+Prints = npt.NDArray[np.int64]
+Layout = tuple[tuple[str, str, str], ...]
+"""The fields of a ledger row, in order: name, digest of the compiled expression, target type."""
+
+
+def prints_of(table: pa.Table, types: Mapping[str, Type], misfits: Sequence[Misfit] = ()) -> Prints:
+    """The fingerprints of a table's fields, (n, f), columns in the order of `types`.
+
+    A misfit gets a fingerprint of its own text, so that it equals itself and nothing else.
+    """
+    matrix = np.empty((table.num_rows, len(types)), dtype=np.int64)
+    for j, (name, type_) in enumerate(types.items()):
+        matrix[:, j] = fingerprints(table.column(name), type_)
+    places = {name: j for j, name in enumerate(types)}
+    for misfit in misfits:
+        if misfit.field in places:
+            text = pa.array([f"{misfit.reason}\0{misfit.value}"])
+            matrix[misfit.row, places[misfit.field]] = fingerprints(text, Type("text"))[0]
+    return matrix
+
+
+@dataclass(slots=True)
+class Baselines:
+    """The baselines of n keys, aligned with them: see `syncline.endpoints.base.LEDGER_SCHEMA`.
+
+    `s`, `t`, `held`, `known` are (n, f). `source_void` (n, f): the field's expression changed
+    since, so its source fingerprint can't be compared and counts as moved.
+    """
+
+    present: Mask
+    gone: npt.NDArray[np.int16]
+    hold: npt.NDArray[np.int16]
+    epoch: npt.NDArray[np.int64]
+    s: Prints
+    t: Prints
+    held: Mask
+    known: Mask
+    source_void: Mask
+
+
+def none_of(n: int, fields: int) -> Baselines:
+    """No baseline for any of n keys."""
+    return Baselines(
+        np.zeros(n, np.bool_),
+        np.zeros(n, np.int16),
+        np.zeros(n, np.int16),
+        np.zeros(n, np.int64),
+        np.zeros((n, fields), np.int64),
+        np.zeros((n, fields), np.int64),
+        np.zeros((n, fields), np.bool_),
+        np.zeros((n, fields), np.bool_),
+        np.zeros((n, fields), np.bool_),
+    )
+
+
+def unpack(rows: pa.Table, n: int, layouts: Sequence[Layout], current: int) -> Baselines:
+    """The ledger rows (with `__row`) as baselines of n keys, in the current layout."""
+    here = none_of(n, len(layouts[current]))
+    if rows.num_rows == 0:
+        return here
+    rows = rows.combine_chunks()
+    at = rows.column(ROW).to_numpy()
+    here.present[at] = True
+    for name, column in (("gone", here.gone), ("hold", here.hold), ("epoch", here.epoch)):
+        column[at] = rows.column(name).to_numpy()
+    numbers = rows.column("layout").to_numpy()
+    for number in np.unique(numbers):
+        chosen = np.flatnonzero(numbers == number)
+        _unpack_layout(
+            here,
+            rows.take(chosen) if len(chosen) < rows.num_rows else rows,
+            at[chosen],
+            layouts[int(number)],
+            layouts[current],
+        )
+    return here
+
+
+def _unpack_layout(
+    here: Baselines, rows: pa.Table, at: npt.NDArray[Any], old: Layout, now: Layout
+) -> None:
+    width = len(old)
+    s = _matrix(rows.column("s"), width)
+    empty = (
+        pc.equal(pc.binary_length(rows.column("s")), 0).to_numpy(zero_copy_only=False)
+        if width
+        else None
+    )
+    t = s.copy()
+    differs = rows.column("t").is_valid().to_numpy()
+    t[differs] = _matrix(rows.column("t").filter(pa.array(differs)), width)
+    held = np.zeros((len(at), width), np.bool_)
+    some = rows.column("held").is_valid().to_numpy()
+    held[some] = _bytes(rows.column("held").filter(pa.array(some)), width)
+    has = np.ones(len(at), np.bool_) if empty is None else ~empty
+    places = {name: (j, digest, type_) for j, (name, digest, type_) in enumerate(old)}
+    for j, (name, digest, type_) in enumerate(now):
+        if name not in places:
+            here.t[at, j] = NULL_FINGERPRINT
+            here.known[at, j] = has
+            here.source_void[at, j] = True
+            continue
+        i, old_digest, old_type = places[name]
+        here.s[at, j], here.t[at, j], here.held[at, j] = s[:, i], t[:, i], held[:, i]
+        here.known[at, j] = has & (old_type == type_)
+        here.source_void[at, j] = old_digest != digest
+
+
+def _matrix(column: pa.ChunkedArray, width: int) -> Prints:
+    """Rows of `width` fingerprints; an empty value (a hold without a baseline) reads as zeros."""
+    flat = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    lengths = pc.binary_length(flat).to_numpy(zero_copy_only=False)
+    matrix = np.zeros((len(flat), width), np.int64)
+    full = lengths == width * 8
+    if width and full.any():
+        joined = (
+            b"".join(flat.filter(pa.array(full)).to_pylist()) if not full.all() else _data(flat)
+        )
+        matrix[full] = np.frombuffer(joined, "<i8").reshape(-1, width)
+    return matrix
+
+
+def _data(flat: pa.Array) -> Any:
+    offsets = np.frombuffer(flat.buffers()[1], np.int32)[flat.offset : flat.offset + len(flat) + 1]
+    return memoryview(flat.buffers()[2])[offsets[0] : offsets[-1]]
+
+
+def _bytes(column: pa.ChunkedArray, width: int) -> Mask:
+    joined = b"".join(column.to_pylist())
+    return np.frombuffer(joined, np.uint8).reshape(-1, width).astype(np.bool_)
+
+
+def pack(
+    keys: pa.Array, here: Baselines, chosen: npt.NDArray[Any], *, layout: int, epoch: int
+) -> pa.Table:
+    """The ledger rows of the chosen keys (row numbers), ready for `ledger_put`."""
+    n, width = len(chosen), here.s.shape[1]
+    s, t, held = here.s[chosen], here.t[chosen], here.held[chosen]
+    known = here.known[chosen].all(axis=1) if width else np.ones(n, np.bool_)
+    differs = (s != t).any(axis=1) & known
+    any_held = held.any(axis=1) & known
+    return pa.table(
+        {
+            "k": keys.take(pa.array(chosen)) if n < len(keys) else keys,
+            "s": _packed(s.astype("<i8", copy=False), known, null=False),
+            "t": _packed(t.astype("<i8", copy=False), differs, null=True),
+            "held": _packed(held.astype(np.uint8), any_held, null=True),
+            "gone": pa.array(here.gone[chosen]),
+            "hold": pa.array(here.hold[chosen]),
+            "layout": pa.array(np.full(n, layout, np.int32)),
+            "epoch": pa.array(np.full(n, epoch, np.int64)),
+        }
+    )
+
+
+def _packed(matrix: npt.NDArray[Any], wanted: Mask, *, null: bool) -> pa.Array:
+    """One binary value a row: the row's bytes where wanted, else null (or empty)."""
+    size = matrix.dtype.itemsize * matrix.shape[1]
+    lengths = np.where(wanted, size, 0)
+    offsets = np.zeros(len(matrix) + 1, np.int32)
+    np.cumsum(lengths, out=offsets[1:])
+    data = np.ascontiguousarray(matrix[wanted]).tobytes()
+    validity = pa.array(wanted).buffers()[1] if null else None
+    return pa.Array.from_buffers(
+        pa.binary(), len(matrix), [validity, pa.py_buffer(offsets), pa.py_buffer(data)]
+    )
+
+
+# --- ledger keys -----------------------------------------------------------------------------------------------------
+
+
+def encode_key(records: pa.Table, key: Mapping[str, Type]) -> pa.Array:
+    """The ledger's form of source keys: the number itself, the text itself, or a JSON list of
+    texts.
+    """
+    parts = [records.column(name).combine_chunks() for name in key]
+    types = list(key.values())
+    if len(parts) == 1:
+        return parts[0].cast(pa.int64()) if types[0].is_integer else _text(parts[0], types[0])
+    texts = [_text(part, type_).to_pylist() for part, type_ in zip(parts, types, strict=True)]
+    return pa.array(
+        [json.dumps(values, ensure_ascii=False) for values in zip(*texts, strict=True)], pa.string()
+    )
+
+
+def decode_key(keys: pa.Array, key: Mapping[str, Type]) -> pa.Table:
+    """The source keys of ledger keys: the inverse of `encode_key`."""
+    if len(key) == 1:
+        ((name, type_),) = key.items()
+        return pa.table(
+            {
+                name: keys.cast(type_.arrow)
+                if type_.is_integer
+                else _value(keys.cast(pa.string()), type_)
+            }
+        )
+    rows = [json.loads(text) for text in keys.to_pylist()]
+    return pa.table(
+        {
+            name: _value(pa.array([row[i] for row in rows], pa.string()), type_)
+            for i, (name, type_) in enumerate(key.items())
+        }
+    )
+
+
+def _text(values: pa.Array, type_: Type) -> pa.Array:
+    if type_.name == "bytes":
+        return pa.array([None if v is None else v.hex() for v in values.to_pylist()], pa.string())
+    return values.cast(pa.string())
+
+
+def _value(values: pa.Array, type_: Type) -> pa.Array:
+    if type_.name == "bytes":
+        return pa.array(
+            [None if v is None else bytes.fromhex(v) for v in values.to_pylist()], pa.binary()
+        )
+    return values.cast(type_.arrow)

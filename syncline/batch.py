@@ -1,0 +1,257 @@
+"""Batch: mapped records side by side with the target's and with their baselines, aligned row by
+row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from syncline.baseline import (
+    SOURCE_GONE,
+    TARGET_GONE,
+    Baselines,
+    Layout,
+    Prints,
+    none_of,
+    prints_of,
+    unpack,
+)
+from syncline.classify import Presence, Sides
+from syncline.endpoints.base import ROW, Fetched, Mask, Transaction
+from syncline.record import Misfit, Type
+
+Rows = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What of a mapping a batch needs: the types of its key and fields, and its place in the
+    ledger.
+
+    `soft` is the target's soft-delete column, which is no field. `clock` is the place of the clock
+    field, or None.
+    """
+
+    mapping: str
+    key: Mapping[str, Type]
+    fields: Mapping[str, Type]
+    ledger: bool
+    layouts: Sequence[Layout]
+    layout: int
+    clock: int | None = None
+    soft: str | None = None
+
+    @property
+    def clock_name(self) -> str | None:
+        """The clock field's name."""
+        return None if self.clock is None else list(self.fields)[self.clock]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Mapped source records: n rows.
+
+    `keys` has the target key columns, `ledger_keys` the source's native key as the ledger stores
+    it, `values` the mapped fields in the target's types with their fingerprints `prints`; for a
+    record that is gone or unknown they are NULL. `source` is the record as read, for dead letters;
+    `dead` holds, by row, why a record could not be mapped.
+    """
+
+    keys: pa.Table
+    ledger_keys: pa.Array
+    values: pa.Table
+    prints: Prints
+    presence: npt.NDArray[np.int8]
+    source: pa.Table | None = None
+    dead: Mapping[int, Misfit] = field(default_factory=dict[int, Misfit])
+
+    @property
+    def rows(self) -> int:
+        """The number of records."""
+        return len(self.presence)
+
+    def take(self, rows: Rows) -> Batch:
+        """The batch of these rows only."""
+        if len(rows) == self.rows:
+            return self
+        chosen = pa.array(rows)
+        source = self.source.take(chosen) if self.source is not None else None
+        dead = {i: self.dead[int(row)] for i, row in enumerate(rows) if int(row) in self.dead}
+        return Batch(
+            self.keys.take(chosen),
+            self.ledger_keys.take(chosen),
+            self.values.take(chosen),
+            self.prints[rows],
+            self.presence[rows],
+            source,
+            dead,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the target and its ledger hold for a batch, aligned with it.
+
+    `current` has one row for each record of the batch (all NULL where the target has none).
+    `flagged`: the record is there but soft-deleted, which counts as absent.
+    """
+
+    target: Mask
+    flagged: Mask
+    current: pa.Table
+    prints: Prints
+    misfits: tuple[Misfit, ...]
+    baselines: Baselines
+
+
+def gone_batch(shape: Shape, keys: pa.Table, ledger_keys: pa.Array) -> Batch:
+    """A batch of records that the source is proven not to have any more."""
+    n = keys.num_rows
+    values = pa.table({name: pa.nulls(n, type_.arrow) for name, type_ in shape.fields.items()})
+    return Batch(
+        keys,
+        ledger_keys,
+        _rows(values, n),
+        np.zeros((n, len(shape.fields)), np.int64),
+        np.full(n, Presence.GONE, np.int8),
+    )
+
+
+def _rows(table: pa.Table, n: int) -> pa.Table:
+    # A table without columns has no rows of its own; a mapping of a key alone is legal.
+    return table if table.num_columns else pa.table({"__none": pa.nulls(n)})
+
+
+def see(tx: Transaction, batch: Batch, shape: Shape, *, fresh: bool = False) -> Seen:
+    """Fetch the target's records and the baselines of a batch.
+
+    `fresh` says that there are none of either.
+    """
+    n, width = batch.rows, len(shape.fields)
+    if fresh:
+        return unseen(batch, shape)
+    fetched = tx.fetch(batch.keys)
+    baselines = none_of(n, width)
+    if shape.ledger:
+        baselines = unpack(tx.ledger_fetch(batch.ledger_keys), n, shape.layouts, shape.layout)
+    at = fetched.rows.column(ROW).to_numpy()
+    target, flagged = np.zeros(n, np.bool_), np.zeros(n, np.bool_)
+    target[at] = True
+    prints = np.zeros((n, width), np.int64)
+    prints[at] = prints_of(fetched.rows, shape.fields, fetched.misfits)
+    if shape.soft is not None:
+        flagged[at] = _is_flagged(fetched.rows.column(shape.soft))
+        target &= ~flagged
+    order = np.full(n, -1, np.int64)
+    order[at] = np.arange(len(at))
+    current = fetched.rows.take(pa.array(order, mask=order < 0))
+    misfits = tuple(Misfit(int(at[m.row]), m.field, m.reason, m.value) for m in fetched.misfits)
+    return Seen(target, flagged, current, prints, misfits, baselines)
+
+
+def unseen(batch: Batch, shape: Shape) -> Seen:
+    """The view of a batch of which the target has nothing."""
+    n, width = batch.rows, len(shape.fields)
+    nothing = np.zeros(n, np.bool_)
+    return Seen(
+        nothing,
+        nothing,
+        batch.values.slice(0, 0),
+        np.zeros((n, width), np.int64),
+        (),
+        none_of(n, width),
+    )
+
+
+def _is_flagged(column: pa.ChunkedArray) -> Mask:
+    if pa.types.is_boolean(column.type):
+        return pc.fill_null(column, False).to_numpy()
+    return column.is_valid().to_numpy()
+
+
+def current_of(seen: Seen, rows: Rows) -> Fetched:
+    """What was seen of these rows, as the target wants it back to prove that they have not
+    moved.
+    """
+    places = {int(row): i for i, row in enumerate(rows)}
+    misfits = tuple(
+        Misfit(places[m.row], m.field, m.reason, m.value) for m in seen.misfits if m.row in places
+    )
+    return Fetched(seen.current.take(pa.array(rows)), misfits)
+
+
+def sides(batch: Batch, seen: Seen, shape: Shape) -> Sides:
+    """The batch as the decision table sees it."""
+    b = seen.baselines
+    here = batch.presence == Presence.HERE
+    return Sides(
+        source=batch.presence,
+        target=seen.target,
+        baseline=b.present & (b.gone != (SOURCE_GONE | TARGET_GONE)),
+        source_was_gone=(b.gone & SOURCE_GONE) > 0,
+        target_was_gone=(b.gone & TARGET_GONE) > 0,
+        same=(batch.prints == seen.prints) & (here & seen.target)[:, None],
+        source_same=(batch.prints == b.s) & b.known & ~b.source_void,
+        target_same=(seen.prints == b.t) & b.known,
+        held=b.held,
+        known=b.known,
+        later=_later(batch, seen, shape),
+    )
+
+
+def _later(batch: Batch, seen: Seen, shape: Shape) -> Mask:
+    name = shape.clock_name
+    if name is None or seen.current.num_rows != batch.rows:
+        return np.zeros(batch.rows, np.bool_)
+    source, target = batch.values.column(name), seen.current.column(name)
+    # Both have the target's type, so both already have the coarser precision of the two.
+    later = pc.fill_null(pc.greater(source, target), False)
+    return pc.or_(later, pc.and_(source.is_valid(), target.is_null())).to_numpy()
+
+
+def sides_by_clock(batch: Batch, seen: Seen, shape: Shape, last_sync: datetime | None) -> Sides:
+    """The batch as the decision table sees it without a ledger (`detect: timestamp`).
+
+    A side moved if its own clock is later than the last sync (the target's clock at its start).
+    Bounded: clocks of two machines are compared, and a record without a clock counts as moved.
+    """
+    n, width = batch.rows, len(shape.fields)
+    shaped = (n, width)
+    source_moved, target_moved = np.ones(n, np.bool_), np.ones(n, np.bool_)
+    if last_sync is not None and shape.clock_name is not None:
+        source_moved = _after(batch.values.column(shape.clock_name), last_sync)
+        target_moved = _after(seen.current.column(shape.clock_name), last_sync)
+    here = batch.presence == Presence.HERE
+    same = (batch.prints == seen.prints) & (here & seen.target)[:, None]
+    known = np.broadcast_to(seen.target[:, None] & (last_sync is not None), shaped)
+    # A source that differs from an untouched target has moved, whatever its clock says.
+    source_same = np.broadcast_to((~source_moved & target_moved)[:, None], shaped)
+    nothing = np.zeros(n, np.bool_)
+    return Sides(
+        source=batch.presence,
+        target=seen.target,
+        baseline=known[:, 0] if width else seen.target,
+        source_was_gone=nothing,
+        target_was_gone=nothing,
+        same=same,
+        source_same=source_same,
+        target_same=np.broadcast_to(~target_moved[:, None], shaped),
+        held=np.zeros(shaped, np.bool_),
+        known=known,
+        later=_later(batch, seen, shape),
+    )
+
+
+def _after(column: pa.ChunkedArray, instant: datetime) -> Mask:
+    kind = column.type
+    bound = instant if getattr(kind, "tz", None) else instant.replace(tzinfo=None)
+    if pa.types.is_string(kind):
+        bound = instant.isoformat()
+    return pc.fill_null(pc.greater(column, pa.scalar(bound, kind)), True).to_numpy()

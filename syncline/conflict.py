@@ -1,0 +1,157 @@
+"""Conflicts and their resolutions: what a strategy is given, and the exactly one thing that it
+answers.
+
+A strategy is a pure function `resolve(conflict) -> Resolution` in a file of `resolvers/`; one that
+raises sends that record to the queue. The built-in five are written the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Protocol
+
+
+class Missing:
+    """The value of a field whose baseline is not known (only fingerprints are kept).
+
+    Not NULL.
+    """
+
+    _only: Missing | None = None
+
+    def __new__(cls) -> Missing:
+        if cls._only is None:
+            cls._only = super().__new__(cls)
+        return cls._only
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+    def __bool__(self) -> bool:
+        return False
+
+
+MISSING = Missing()
+
+
+class Kind(StrEnum):
+    """How the two sides collided."""
+
+    BOTH_CHANGED = "both_changed"
+    """Source and target changed a field since the baseline, to different values."""
+
+    FIRST_CONTACT = "first_contact"
+    """Both sides hold the record, differently, and there is no baseline to say who moved."""
+
+    UPDATE_DELETE = "update_delete"
+    """The source record is gone; the target record was edited since the baseline."""
+    DELETE_UPDATE = "delete_update"
+    """The target record is gone; the source record was edited since the baseline."""
+    REFUSED = "refused"
+    """The target's constraints refuse the record (unique, foreign key, check), also after a second
+    try."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """One record on which source and target disagree.
+
+    `source` and `target` are the whole records as mapped fields (None: the record is gone).
+    `contested` are the fields that both sides moved (or that have no baseline and differ);
+    `source_moved` and `target_moved` those that one side moved alone, which a strategy of `merge`
+    manner takes as they come. `baseline` holds values only where the mapping keeps them. The clocks
+    are the values of `conflicts.clock` on both sides.
+    """
+
+    mapping: str
+    key: Mapping[str, Any]
+    kind: Kind
+    source: Mapping[str, Any] | None
+    target: Mapping[str, Any] | None
+    contested: frozenset[str] = frozenset()
+    source_moved: frozenset[str] = frozenset()
+    target_moved: frozenset[str] = frozenset()
+    baseline: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    clock_source: Any = None
+    clock_target: Any = None
+    clock_digits: int = 6
+    """The coarser fractional precision of the two clocks; they are compared at it."""
+
+    def baseline_of(self, name: str) -> Any:
+        """The field's value when it was last settled, or MISSING where only a fingerprint is
+        kept.
+        """
+        return self.baseline.get(name, MISSING)
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Write these values to the target: the named fields only.
+
+    `values=None` deletes the target record.
+    """
+
+    values: Mapping[str, Any] | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Leave the target as it is, and remember that a decision holds the two apart."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Ask a person: queue the conflict and leave the target as it is."""
+
+    reason: str = ""
+
+
+Resolution = Write | Keep | Ask
+
+
+class Strategy(Protocol):
+    """A conflict strategy.
+
+    Pure: no clock, no database, no state.
+    """
+
+    def __call__(self, conflict: Conflict) -> Resolution:
+        """Exactly one of Write, Keep, Ask."""
+        ...
+
+
+def take_source(conflict: Conflict) -> Resolution:
+    """The source's side of a conflict: its contested and moved fields, the whole record, or its
+    deletion.
+    """
+    if conflict.source is None:
+        return Write(None, "source wins")
+    if conflict.target is None:
+        return Write(dict(conflict.source), "source wins")
+    wanted = conflict.contested | conflict.source_moved
+    return Write(
+        {name: conflict.source[name] for name in conflict.source if name in wanted}, "source wins"
+    )
+
+
+def later(source: Any, target: Any, digits: int = 6) -> bool:
+    """Whether the source's clock is later than the target's, both cut to `digits` fractional
+    digits.
+
+    Clocks may be instants, dates, numbers (versions) or texts, of one kind on both sides; else
+    TypeError.
+    """
+    return _cut(source, digits) > _cut(target, digits)
+
+
+def _cut(clock: Any, digits: int) -> Any:
+    if isinstance(clock, datetime):
+        unit = 10 ** (6 - min(digits, 6))
+        return clock.replace(microsecond=clock.microsecond // unit * unit)
+    return clock

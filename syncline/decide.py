@@ -1,0 +1,237 @@
+"""Decide: write what people decided, and try again what the target refused or what could not be
+mapped.
+
+A decision is applied to the two sides exactly as the person saw them: if either has moved since, it
+is refused (stale) and the conflict is queued again with what the sides hold now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from syncline import ledger
+from syncline.baseline import decode_key
+from syncline.batch import Batch, gone_batch
+from syncline.conflict import Conflict, Keep, Kind, Resolution, Write, take_source
+from syncline.endpoints.base import ROW, SourceBatch, Transaction
+from syncline.errors import InputError
+from syncline.gone import target_keys
+from syncline.read import page
+from syncline.run import Opened, opened, terms_of
+from syncline.settle import Outcome, judge, prints_text, settle
+from syncline.store.model import Decision, Entry, State
+from syncline.store.store import Store
+from syncline.strategy import load_strategy
+
+if TYPE_CHECKING:
+    from syncline.project import Project
+    from syncline.sync import RunSummary, Syncing
+
+BATCH = 5_000
+
+
+def apply_decisions(project: Project, name: str) -> int:
+    """Write the decided conflicts of a mapping, under its lease; how many landed.
+
+    Raises LeaseHeld where a run has the lease (that run, or the next, writes them).
+    """
+    with _syncing(project, name, "decisions") as syncing:
+        return write_decided(syncing)
+
+
+def replay(project: Project, name: str, ids: Sequence[int] | None = None) -> RunSummary:
+    """Read the sources of dead letters again and bring the target in step; `ids` None means all of
+    the mapping.
+    """
+    with _syncing(project, name, "replay") as syncing:
+        letters = syncing.store.dead_letters(name, limit=1_000_000)
+        wanted = [letter for letter in letters if ids is None or letter.id in ids]
+        for chunk in _chunks(
+            [letter.ledger_key for letter in wanted if letter.ledger_key is not None]
+        ):
+            again(syncing, chunk)
+        return syncing.summary("replay")
+
+
+@contextmanager
+def _syncing(project: Project, name: str, mode: str) -> Iterator[Syncing]:
+    from syncline.sync import RunOptions, Syncing
+
+    with Store.open(project.store_url) as store, opened(project, name) as run:
+        run.target.prepare(run.spec)
+        with ledger.hold(run.target, run.spec) as lease:
+            run_id = store.start_run(name, mode)
+            syncing = Syncing(run, lease, store, run_id, RunOptions())
+            syncing.terms = terms_of(run, lease.document, run_id=run_id, epoch=lease.epoch)
+            try:
+                yield syncing
+            except BaseException as error:
+                store.finish_run(run_id, "failed", {}, error=f"{type(error).__name__}: {error}")
+                raise
+            store.finish_run(run_id, "ok", syncing.summary(mode).as_dict())
+
+
+def write_decided(syncing: Syncing) -> int:
+    """Write what people decided; how many decisions landed."""
+    entries = syncing.store.decided(syncing.run.name)
+    landed = 0
+    for start in range(0, len(entries), BATCH):
+        by_key = {entry.ledger_key: entry for entry in entries[start : start + BATCH]}
+        gone = {key for key, entry in by_key.items() if entry.kind is Kind.UPDATE_DELETE}
+        for batch in reread(syncing, list(by_key), may_be_gone=gone):
+            landed += _write(syncing, batch, by_key)
+    return landed
+
+
+def _write(syncing: Syncing, batch: Batch, entries: Mapping[str, Entry]) -> int:
+    stale: list[Entry] = []
+    keys = [str(key) for key in batch.ledger_keys.to_pylist()]
+
+    def work(tx: Transaction) -> Outcome:
+        stale.clear()
+        decided = _still_true(tx, batch, keys, entries, syncing, stale)
+        return settle(tx, batch, syncing.terms, decided=decided)
+
+    outcome = syncing.transact(work, before=lambda: _mark_stale(syncing, stale))
+    left = {waiting.ledger_key for waiting in outcome.waiting} | {
+        letter.ledger_key for letter in outcome.letters
+    }
+    done = [entries[key] for key in keys if key not in left and entries[key] not in stale]
+    syncing.store.mark_applied([entry.id for entry in done], syncing.run_id)
+    return len(done)
+
+
+def _mark_stale(syncing: Syncing, stale: Sequence[Entry]) -> None:
+    for entry in stale:
+        syncing.store.mark_stale(entry.id, syncing.run_id, "a side moved after the decision")
+
+
+def _still_true(
+    tx: Transaction,
+    batch: Batch,
+    keys: Sequence[str],
+    entries: Mapping[str, Entry],
+    syncing: Syncing,
+    stale: list[Entry],
+) -> dict[int, Resolution]:
+    """The resolutions by row, of the decisions whose two sides are still what the person saw."""
+    seen, _, _ = judge(tx, batch, syncing.terms)
+    decided: dict[int, Resolution] = {}
+    for row, key in enumerate(keys):
+        entry = entries[key]
+        here = row not in batch.dead and batch.presence[row] == 2
+        source = prints_text(batch.prints[row]) if here else "gone"
+        target = prints_text(seen.prints[row]) if seen.target[row] else "gone"
+        decision = entry.decision
+        if decision is None or (source, target) != (decision.source_prints, decision.target_prints):
+            stale.append(entry)
+            continue
+        decided[row] = resolution_of(decision, entry.conflict, batch.values.schema)
+    return decided
+
+
+def resolution_of(decision: Decision, conflict: Conflict, schema: pa.Schema) -> Resolution:
+    """What a person's decision means for the record.
+
+    Raises InputError where a value does not fit its field.
+    """
+    values = {name: coerced(value, name, schema) for name, value in decision.values.items()}
+    base: Resolution = Keep(decision.note)
+    if decision.take == "source":
+        base = take_source(conflict)
+    elif decision.take == "merge":
+        base = load_strategy("merge", None)(conflict)
+    if not values:
+        return base
+    if isinstance(base, Write) and base.values is not None:
+        return Write({**base.values, **values}, decision.note)
+    return Write(values, decision.note)
+
+
+def coerced(value: Any, name: str, schema: pa.Schema) -> Any:
+    """A value as its field's type; a text is read as one.
+
+    Raises InputError where it does not fit.
+    """
+    if name not in schema.names:
+        raise InputError(
+            f"{name!r} is not a field of the mapping: it has {', '.join(schema.names)}"
+        )
+    kind = schema.field(name).type
+    try:
+        if isinstance(value, str) and not pa.types.is_string(kind):
+            return pc.cast(pa.scalar(value), kind).as_py()
+        return pa.scalar(value, kind).as_py()
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{value!r} does not fit {name!r} ({kind}): {error}") from error
+
+
+def retry_refused(syncing: Syncing) -> None:
+    """Try again, with a fresh read, the records that constraints of the target refused.
+
+    Twice, so that a child whose parent comes with the same retry lands too. What is still refused
+    stays in the queue.
+    """
+    for _ in range(2):
+        entries = syncing.store.conflicts(
+            mapping=syncing.run.name, state=State.OPEN, kind=Kind.REFUSED, limit=100_000
+        )
+        if not entries:
+            return
+        for chunk in _chunks([entry.ledger_key for entry in entries]):
+            again(syncing, chunk)
+
+
+def again(syncing: Syncing, ledger_keys: Sequence[str]) -> None:
+    """Read these source records again and settle them."""
+    for batch in reread(syncing, ledger_keys, may_be_gone=set()):
+        syncing.transact(lambda tx, batch=batch: settle(tx, batch, syncing.terms))
+
+
+def reread(
+    syncing: Syncing, ledger_keys: Sequence[str], *, may_be_gone: set[str]
+) -> Iterator[Batch]:
+    """The source records of these ledger keys as they are now.
+
+    A key that is not found is gone only if it is in `may_be_gone` (it was proven so before); else
+    it is left out: absent is not gone.
+    """
+    run = syncing.run
+    keys = _ledger_keys(run, ledger_keys)
+    source_keys = decode_key(keys, run.source_key)
+    found, misfits = run.source.fetch(run.read, source_keys)
+    at = found.column(ROW).to_numpy()
+    if found.num_rows:
+        with run.bound.mapper() as mapper:
+            batch = SourceBatch(found.drop_columns([ROW]), misfits, "")
+            yield page(
+                batch,
+                mapper.map(batch),
+                syncing.terms.shape,
+                run.source_key,
+                sees_gone=run.sees_gone,
+            ).batch
+    absent = np.array([key in may_be_gone for key in ledger_keys], np.bool_)
+    absent[at] = False
+    if absent.any():
+        mask = pa.array(absent)
+        yield gone_batch(
+            syncing.terms.shape, target_keys(run, source_keys).filter(mask), keys.filter(mask)
+        )
+
+
+def _ledger_keys(run: Opened, texts: Sequence[str]) -> pa.Array:
+    keys = pa.array(list(texts), pa.string())
+    ((_, type_), *more) = run.source_key.items()
+    return keys.cast(pa.int64()) if not more and type_.is_integer else keys
+
+
+def _chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(keys), BATCH):
+        yield keys[start : start + BATCH]

@@ -1,0 +1,518 @@
+"""Endpoints: what the engine asks of a database, as Protocols.
+
+The contract is here; implementations stay bare. An endpoint is one connection of
+`connections.yaml`, opened. It is a `Source`, a `Target`, or both. All data crosses this border as
+Arrow tables of canonical types (`syncline.record`); a value that its declared type can't hold
+crosses as NULL in the column plus a `Misfit` beside it, so that it can never be taken for a NULL.
+
+Errors, for every method: `Unreachable` where the connection fails or times out (it may pass),
+`CredentialsRefused` where the login or a privilege is refused, `InputError` where a table or column
+is not there.
+
+Identifiers given to an endpoint are checked against the catalogue and quoted; values travel as
+parameters or Arrow. Table names are `schema.table` or `table` (each part unquoted, as the catalogue
+spells it); for MongoDB a collection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from syncline.record import Misfit, Type
+
+Mode = Literal["full", "delta", "backfill"]
+DeltaBy = Literal["xmin", "timestamp", "none"]
+Level = Literal["exact", "bounded", "none"]
+Mask = npt.NDArray[np.bool_]
+
+ROW = "__row"
+"""The int32 column by which fetched rows say which of the asked keys they answer."""
+
+# --- what a table is -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column (or document path) of a table, in canonical and in native type."""
+
+    name: str
+    type: Type
+    nullable: bool = True
+    has_default: bool = False
+    generated: bool = False
+    """Computed by the database: it can't be written."""
+
+    native: str = ""
+    """The type as the database spells it, for messages and for `map`."""
+
+    opaque: bool = False
+    """The database's type has no canonical form (range, point, ..): read as its text."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignKey:
+    """Columns of a table that point at another table of the same database."""
+
+    columns: tuple[str, ...]
+    table: str
+    referred: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TableInfo:
+    """A table, view or collection as its catalogue describes it now."""
+
+    name: str
+    columns: Mapping[str, Column]
+    primary_key: tuple[str, ...] = ()
+    unique: tuple[tuple[str, ...], ...] = ()
+    """Every set of NOT NULL columns that is guaranteed unique, the primary key included."""
+
+    foreign_keys: tuple[ForeignKey, ...] = ()
+    is_view: bool = False
+    rewrites: bool = False
+    """Triggers, rules or generated columns may change what is written: read back before COMMIT."""
+
+    open_columns: bool = False
+    """Documents: columns are what a sample showed; a path not listed may still be read and
+    written."""
+
+    identity: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What must not change behind a checkpoint: system id, database OID, relation and partition
+    OIDs, timeline, ..."""
+
+    row_estimate: int | None = None
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Guarantee:
+    """What a delta of this source promises, in a word and a sentence shown to the user.
+
+    Never stronger than true.
+    """
+
+    level: Level
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """`[start, end)` of a backfill, in the text forms that the user gave; compared in the database.
+
+    `by` is `key` (first key column) or `cursor`. Instants are UTC. None is open.
+    """
+
+    by: Literal["key", "cursor"]
+    start: str | None
+    end: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One conjunct of `where` that the source may apply itself: `column op value` with a number,
+    never a text.
+
+    Applying it is an optimisation; the engine applies the whole `where` again.
+    """
+
+    column: str
+    op: Literal["=", "<>", "<", "<=", ">", ">="]
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSpec:
+    """What to read of a source table: `columns` (the key and the cursor included) as the given
+    types.
+    """
+
+    table: str
+    key: tuple[str, ...]
+    columns: Mapping[str, Type]
+    by: DeltaBy = "none"
+    cursor: str | None = None
+    batch_rows: int = 50_000
+    batch_bytes: int = 16 << 20
+    filters: tuple[Comparison, ...] = ()
+    """Applied only in mode `full` and `backfill`; a delta must see the rows that left the
+    filter."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceBatch:
+    """Some records of a read, in the order of the read.
+
+    `position` is opaque text: a later read of the same mode with `after=position` goes on just past
+    this batch.
+    """
+
+    records: pa.Table
+    misfits: tuple[Misfit, ...]
+    position: str
+
+
+class Read(Protocol):
+    """One snapshot of a source, being read.
+
+    `horizon` is taken before the first row is: once every batch is durable it becomes the
+    checkpoint's position, and a delta from it misses no commit (as far as `guarantee` says). It is
+    opaque JSON text.
+    """
+
+    horizon: str
+    guarantee: Guarantee
+
+    def batches(self) -> Iterator[SourceBatch]:
+        """The records, paged by keyset in the database (never compared in Python); ties never skip.
+
+        Full and key-range reads go by key order; a delta may use any order, but a read resumed
+        `after` a position continues it exactly. Rows whose cursor is NULL are read in a pass of
+        their own. Called once, by one thread, which may not be the thread that opened the read.
+        """
+        ...
+
+
+class Source(Protocol):
+    """A database that can be read."""
+
+    product: str
+    """`postgresql`, `mariadb`, `mysql`, `sqlite`, `mongodb`, `memory`."""
+
+    def version(self) -> str:
+        """The server's version, for people."""
+        ...
+
+    def tables(self) -> Sequence[str]:
+        """The names of all user tables, views and collections, sorted; syncline's own are left
+        out.
+        """
+        ...
+
+    def describe(self, table: str) -> TableInfo | None:
+        """The table as it is now, or None where there is none."""
+        ...
+
+    def best_delta(self, info: TableInfo, cursor: str | None) -> DeltaBy:
+        """The strongest way this source can tell what changed since a checkpoint; `none` where it
+        has none.
+        """
+        ...
+
+    def guarantee(self, spec: ReadSpec) -> Guarantee:
+        """What a delta by `spec.by` promises here, as far as can be told without reading."""
+        ...
+
+    def read(
+        self,
+        spec: ReadSpec,
+        *,
+        mode: Mode,
+        since: str | None = None,
+        after: str | None = None,
+        window: Range | None = None,
+    ) -> AbstractContextManager[Read]:
+        """Open a snapshot and read it.
+
+        `full`: every record by key order, from `after` on. `delta`: the records changed since the
+        position `since`. `backfill`: the records in `window`. Raises CheckpointVoid where `since`
+        can't be continued from, GuardStopped("other-database") where the source went back in time.
+        """
+        ...
+
+    def fetch(self, spec: ReadSpec, keys: pa.Table) -> tuple[pa.Table, tuple[Misfit, ...]]:
+        """The records of these source keys (columns named as `spec.key`) as committed now, with the
+        column `__row`.
+        """
+        ...
+
+    def keys(self, spec: ReadSpec) -> Iterator[pa.Table]:
+        """Every key of the table in one new snapshot, in batches; `filters` are not applied."""
+        ...
+
+    def duplicate_keys(self, table: str, key: Sequence[str]) -> Sequence[tuple[Any, ...]]:
+        """Up to five keys that more than one record has, or that have a NULL; empty where the key
+        is unique.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back every connection.
+
+        Idempotent.
+        """
+        ...
+
+
+# --- writing ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSpec:
+    """What a mapping writes: its key and its other fields, as target types.
+
+    `ledger` says whether a baseline is kept; `ledger_key` is `bigint` where the source key is one
+    whole number, else `text`. `mapping` names the ledger and the state row.
+    """
+
+    mapping: str
+    table: str
+    key: Mapping[str, Type]
+    fields: Mapping[str, Type]
+    ledger: bool = False
+    ledger_key: Type = Type("text")
+    read_back: bool = False
+    """The target rewrites values: `insert` and `update` must be followed by a fetch before
+    COMMIT."""
+
+    store_nulls: bool = True
+    """Documents: NULL is stored as null; else the path is absent.
+
+    The other of the two is then a Misfit on fetch.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """Target records answering a set of keys.
+
+    `rows` has `__row` (int32 index into the asked keys), the key, the fields, and `__version` (any
+    type, may be missing): the endpoint's own proof of which state of the row was seen, handed back
+    in `update` and `delete`. `misfits` index into `rows`, not into the keys.
+    """
+
+    rows: pa.Table
+    misfits: tuple[Misfit, ...] = ()
+
+
+Refusal = Literal["value", "constraint"]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A record that the target would not take: `value` (it never will: a dead letter) or
+    `constraint` (unique, foreign key, check: parked and tried again).
+
+    `row` indexes the rows of the call.
+    """
+
+    row: int
+    kind: Refusal
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of each row of one insert, update or delete.
+
+    `landed[i]` is True where row i was written. A row neither landed nor refused had moved since it
+    was fetched (or, for an insert, its key is taken): fetch and classify it again.
+    """
+
+    landed: Mask
+    refused: tuple[Refused, ...] = ()
+
+
+LEDGER_SCHEMA = (
+    ("k", "the source's native key: bigint, or text (`ledger.encode_key`)"),
+    (
+        "s",
+        "binary: 8 bytes a field, the source's fingerprints when last settled, in the order of the layout",
+    ),
+    ("t", "binary or null: the same for the target; null where it equals s"),
+    ("held", "binary or null: one byte a field, 1 where a decision holds source and target apart"),
+    ("gone", "int16: bit 1 the source is gone, bit 2 the target is gone"),
+    ("hold", "int16: 0 none, 1 waits for a person, 2 a dead letter"),
+    ("layout", "int32: which field list (in the state document) s, t and held follow"),
+    ("epoch", "int64: the lease epoch at whose horizon the source was read"),
+)
+"""Columns of a ledger, the same for every mapping and database."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateRow:
+    """A mapping's row in `syncline_state`: the lease, and one JSON document (checkpoint, layouts,
+    identities, ...).
+
+    `now` is the target's clock when the row was read; `lease_until` is on the same clock.
+    """
+
+    epoch: int
+    holder: str
+    lease_until: datetime | None
+    document: str
+    now: datetime
+
+
+class Transaction(Protocol):
+    """One transaction on a target: rows, ledger and state together, or nothing.
+
+    On a target without transactions each call is durable by itself; the engine then calls in the
+    order rows, ledger, state, and every call is idempotent. Leaving the context without `commit`
+    rolls back.
+    """
+
+    atomic: bool
+    """Whether rows, ledger and state commit together."""
+
+    def state(self) -> StateRow | None:
+        """The state row of the mapping, locked until the end of the transaction where the database
+        can; None if there is none yet.
+        """
+        ...
+
+    def put_state(
+        self,
+        *,
+        epoch: int,
+        holder: str,
+        lease_seconds: float | None,
+        document: str,
+        expected_epoch: int | None,
+    ) -> bool:
+        """Write the state row; the lease runs `lease_seconds` from the target's clock (None: it is
+        given up).
+
+        Writes only where the row's epoch still is `expected_epoch` (None: where there is no row);
+        says whether it did.
+        """
+        ...
+
+    def is_empty(self) -> bool:
+        """Whether the target table has no record at all."""
+        ...
+
+    def fetch(self, keys: pa.Table) -> Fetched:
+        """The records of these target keys (columns named as the spec's key), set-based."""
+        ...
+
+    def insert(self, rows: pa.Table) -> Written:
+        """Insert records (key and fields) believed absent; the fastest way in.
+
+        One bad row does not lose the others:
+        found by bisection.
+        """
+        ...
+
+    def update(self, rows: pa.Table, changed: Mapping[str, Mask], current: Fetched) -> Written:
+        """Write the fields that moved: row i of `rows` sets exactly the fields f with
+        `changed[f][i]`.
+
+        `current.rows` is aligned with `rows` (row i was seen as current row i): a row that is no
+        longer so is not written. A misfit in `current` is compared as the misfit it is, or by
+        version.
+        """
+        ...
+
+    def delete(self, keys: pa.Table, current: Fetched) -> Written:
+        """Delete records that still are as `current` (aligned) shows them."""
+        ...
+
+    def scan_keys(self) -> Iterator[pa.Table]:
+        """Every key of the target table, in batches (for `exclusive` mirrors without a ledger)."""
+        ...
+
+    def ledger_is_empty(self) -> bool:
+        """Whether the ledger has no row (True where there is no ledger table)."""
+        ...
+
+    def ledger_fetch(self, keys: pa.Array) -> pa.Table:
+        """The ledger rows of these keys: `LEDGER_SCHEMA` and `__row`.
+
+        No row where there is none.
+        """
+        ...
+
+    def ledger_put(self, rows: pa.Table, *, fresh: bool) -> None:
+        """Insert or replace ledger rows; `fresh` promises that none of the keys is there (then
+        straight in; where the promise turns out false, as if it had not been given).
+        """
+        ...
+
+    def ledger_scan(self) -> Iterator[pa.Table]:
+        """All ledger rows (`k`, `gone`, `hold`), in batches."""
+        ...
+
+    def ledger_holds(self) -> pa.Table:
+        """The rows with a hold (`LEDGER_SCHEMA`)."""
+        ...
+
+    def commit(self) -> None:
+        """Make it durable.
+
+        Raises Unreachable where the answer was lost: the caller re-reads the state.
+        """
+        ...
+
+
+class Target(Protocol):
+    """A database that can be written."""
+
+    product: str
+
+    def version(self) -> str: ...
+
+    def tables(self) -> Sequence[str]: ...
+
+    def describe(self, table: str) -> TableInfo | None: ...
+
+    def native_type(self, type_: Type, *, key: bool = False) -> str:
+        """How this database would declare a column of that type.
+
+        Raises InputError where it has none.
+        """
+        ...
+
+    def fits(self, type_: Type) -> Type:
+        """The type that a field declared (or inferred) as `type_` has once stored here: what values
+        are coerced to.
+
+        Where the database is schema-free (MongoDB) this is how the endpoint stores it: a
+        timestamptz without `(3)` or fewer digits becomes `text`, since BSON keeps milliseconds.
+        """
+        ...
+
+    def create_table(self, table: str, key: Mapping[str, Type], fields: Mapping[str, Type]) -> None:
+        """Create the table with these columns and the primary key.
+
+        Documents: nothing to do beyond the collection.
+        """
+        ...
+
+    def prepare(self, spec: TargetSpec) -> None:
+        """Create the state table and, if the spec has a ledger, its table.
+
+        Idempotent, safe under concurrency.
+        """
+        ...
+
+    def begin(self, spec: TargetSpec, *, write: bool = True) -> AbstractContextManager[Transaction]:
+        """Begin a transaction.
+
+        With `write=False` nothing may be written (plan, status) and missing state or ledger tables
+        read as empty.
+        """
+        ...
+
+    def drop_ledger(self, spec: TargetSpec) -> None:
+        """Remove the ledger of a mapping, if it is there.
+
+        The state row stays: its epoch must never be used again.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+class Endpoint(Source, Target, Protocol):
+    """A database that can be both."""

@@ -1,0 +1,113 @@
+"""Guard: what stops a run before its first write, unless the user allows it by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from syncline.errors import GuardStopped
+
+if TYPE_CHECKING:
+    from syncline.ledger import Document
+    from syncline.mapping.model import Mapping
+    from syncline.run import Opened
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger("syncline")
+
+FEW: Final = 100
+"""So many conflicts may always wait, whatever their share: a small table is no storm."""
+
+
+def check_drift(run: Opened, document: Document, allow: frozenset[str]) -> bool:
+    """Compare the mapping and the source with what the last run saw; says whether the mapping must
+    be rebased.
+
+    Raises GuardStopped("schema") where the key changed or a column that is read changed its type,
+    GuardStopped("other-database") where another database answers behind the URL.
+    """
+    if not document.digest:
+        return False
+    if document.key_digest != run.bound.key_digest:
+        raise GuardStopped(
+            "schema",
+            f"{run.name}: the key of the mapping changed since the last run; its baselines are of the old key",
+            hint=f"give the mapping a new name, or begin anew: syncline checkpoint rewind {run.name}",
+        )
+    _check_identity(run, document, allow)
+    _check_columns(run, document, allow)
+    return document.digest != run.bound.digest
+
+
+def _check_identity(run: Opened, document: Document, allow: frozenset[str]) -> None:
+    now = run.bound.source_info.identity
+    moved = [
+        k for k, v in document.identity.items() if k.startswith("system") and now.get(k, v) != v
+    ]
+    if moved and "other-database" not in allow:
+        raise GuardStopped(
+            "other-database",
+            f"{run.name}: another database answers at connection {run.mapping.source.connection!r} "
+            f"({', '.join(f'{k} was {document.identity[k]}, is {now[k]}' for k in moved)})",
+            hint=f"if that is right: syncline run {run.name} --full --allow other-database",
+        )
+
+
+def _check_columns(run: Opened, document: Document, allow: frozenset[str]) -> None:
+    if run.bound.source_info.open_columns:
+        return  # documents have no declared columns; a value that does not fit is a dead letter
+    columns = run.bound.source_info.columns
+    changed = [
+        f"{name} was {was}, is {columns[name].native}"
+        for name, was in document.columns.items()
+        if name in run.read.columns and name in columns and columns[name].native != was
+    ]
+    if changed and "schema" not in allow:
+        raise GuardStopped(
+            "schema",
+            f"{run.name}: {run.read.table} changed since the last run: {'; '.join(changed)}",
+            hint=f"look at it with: syncline plan {run.name}; then: syncline run {run.name} --full --allow schema",
+        )
+    for name in sorted(set(columns) - set(document.columns)):
+        log.info("the source has a new column that the mapping does not read", column=name)
+
+
+def check_queue_share(run: Opened, queued: int, seen: int, allow: frozenset[str]) -> None:
+    """Stop before a storm: more records would wait for a person than the mapping's share allows."""
+    share = run.mapping.conflicts.guard
+    if "conflicts" in allow or queued <= FEW or seen == 0 or queued <= share * seen:
+        return
+    raise GuardStopped(
+        "conflicts",
+        f"{run.name}: {queued:,} of {seen:,} records would wait for a person, more than {share:.0%}; the batch was not "
+        "written",
+        hint="say who wins the first contact (conflicts: {first_contact: source | target}), or: "
+        f"syncline run {run.name} --allow conflicts",
+    )
+
+
+def letter_limit(mapping: Mapping, estimate: int | None) -> int:
+    """How many dead letters a run may leave before it fails."""
+    limit = mapping.dead_letters.limit
+    if isinstance(limit, float):
+        return max(FEW, int(limit * (estimate or 0)))
+    return limit
+
+
+def check_deletes(run: Opened, gone: int, known: int, allow: frozenset[str]) -> None:
+    """Stop before the first delete where too many records, or all of them, are gone from the
+    source.
+    """
+    if known and gone == known and known > 1 and "empty-source" not in allow:
+        raise GuardStopped(
+            "empty-source",
+            f"{run.name}: every record is gone from the source {run.read.table}; nothing was deleted",
+            hint=f"if that is right: syncline run {run.name} --allow empty-source",
+        )
+    share = run.mapping.deletes.guard
+    if gone > share * known and gone > 1 and not {"deletes", "empty-source"} & allow:
+        raise GuardStopped(
+            "deletes",
+            f"{run.name}: {gone:,} of {known:,} records are gone from the source, more than {share:.0%}; nothing was deleted",
+            hint=f"if that is right: syncline run {run.name} --allow deletes",
+        )

@@ -1,0 +1,176 @@
+"""Read: a source's snapshot, mapped batch by batch, ahead of the writer.
+
+Reading, mapping and writing overlap: each stage runs in a thread of its own, at most `DEPTH`
+batches ahead of the next, so that memory is bounded by the batch size.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import queue
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from syncline.baseline import encode_key, prints_of
+from syncline.batch import Batch, Shape
+from syncline.classify import Presence
+from syncline.endpoints.base import SourceBatch
+from syncline.mapping.mapper import Mapped, Mapper
+from syncline.record import Misfit, Type
+
+DEPTH: Final = 2
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One mapped batch and the position just past it."""
+
+    batch: Batch
+    position: str
+    read: int
+    bytes: int
+
+
+class _End:
+    """Marks the end of a stage, with the error that ended it."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.error = error
+
+
+def ahead(items: Iterator[T], name: str) -> Iterator[T]:
+    """The items, produced by a thread that works up to `DEPTH` of them ahead.
+
+    An error of the producer is raised here, in its place. Closing the generator ends the thread.
+    """
+    ready: queue.Queue[T | _End] = queue.Queue(DEPTH)
+    stop = threading.Event()
+
+    def put(item: T | _End) -> bool:
+        while not stop.is_set():
+            try:
+                ready.put(item, timeout=0.2)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def produce() -> None:
+        try:
+            for item in items:
+                if not put(item):
+                    return
+            put(_End())
+        except BaseException as error:  # carried to the consumer, whatever it is
+            put(_End(error))
+
+    context = contextvars.copy_context()
+    thread = threading.Thread(target=context.run, args=(produce,), name=name, daemon=True)
+    thread.start()
+    try:
+        while True:
+            item = ready.get()
+            if isinstance(item, _End):
+                if item.error is not None:
+                    raise item.error
+                return
+            yield item
+    finally:
+        stop.set()
+        thread.join()
+
+
+def pages(
+    batches: Iterator[SourceBatch],
+    mapper: Mapper,
+    shape: Shape,
+    source_key: Mapping[str, Type],
+    *,
+    sees_gone: bool,
+) -> Iterator[Page]:
+    """The batches of a read, mapped and fingerprinted, ahead of their consumer."""
+
+    def mapped() -> Iterator[Page]:
+        for batch in ahead(batches, "read"):
+            yield page(batch, mapper.map(batch), shape, source_key, sees_gone=sees_gone)
+
+    yield from ahead(mapped(), "map")
+
+
+def page(
+    read: SourceBatch,
+    mapped: Mapped,
+    shape: Shape,
+    source_key: Mapping[str, Type],
+    *,
+    sees_gone: bool,
+) -> Page:
+    """One mapped batch.
+
+    With `sees_gone` a record outside `where` is gone, else it is unknown.
+    """
+    presence = np.where(
+        mapped.in_scope, Presence.HERE, Presence.GONE if sees_gone else Presence.UNKNOWN
+    )
+    dead = {
+        misfit.row: misfit for misfit in reversed(mapped.misfits) if mapped.in_scope[misfit.row]
+    }
+    ledger_keys = encode_key(mapped.source.select(list(source_key)), source_key)
+    if ledger_keys.null_count:
+        for row in np.flatnonzero(ledger_keys.is_null().to_numpy(zero_copy_only=False)):
+            dead[int(row)] = Misfit(int(row), next(iter(source_key)), "the key is null", "null")
+    presence[list(dead)] = Presence.UNKNOWN
+    prints = prints_of(mapped.fields, shape.fields)
+    batch = Batch(
+        mapped.keys,
+        ledger_keys,
+        mapped.fields,
+        prints,
+        presence.astype(np.int8),
+        mapped.source,
+        dead,
+    )
+    batch = _without_doubles(batch)
+    return Page(batch, read.position, read.records.num_rows, read.records.nbytes)
+
+
+def _without_doubles(batch: Batch) -> Batch:
+    """Each target key once.
+
+    The same record read twice counts as its last reading; another record is a dead letter.
+    """
+    if _distinct(batch.ledger_keys) < batch.rows:
+        last = {key: row for row, key in enumerate(batch.ledger_keys.to_pylist())}
+        batch = batch.take(np.array(sorted(last.values()), np.intp))
+    columns = [batch.keys.column(name) for name in batch.keys.column_names]
+    if len(columns) == 1 and _distinct(columns[0]) == batch.rows:
+        return batch
+    first: dict[tuple[object, ...], int] = {}
+    dead = dict(batch.dead)
+    presence = batch.presence.copy()
+    for row, key in enumerate(zip(*(column.to_pylist() for column in columns), strict=True)):
+        if row in dead or first.setdefault(key, row) == row:
+            continue
+        dead[row] = Misfit(
+            row,
+            batch.keys.column_names[0],
+            "another source record maps to the same target key",
+            str(key),
+        )
+        presence[row] = Presence.UNKNOWN
+    if len(dead) == len(batch.dead):
+        return batch
+    return Batch(
+        batch.keys, batch.ledger_keys, batch.values, batch.prints, presence, batch.source, dead
+    )
+
+
+def _distinct(column: pa.Array | pa.ChunkedArray) -> int:
+    return pc.count_distinct(column, mode="all").as_py()

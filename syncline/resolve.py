@@ -1,0 +1,340 @@
+"""Resolve: what is to be done with each record of a batch, once the strategies have spoken.
+
+The table decides most records. The rest are conflicts: each becomes a `Conflict`, goes to its
+strategy (a field may name its own), and comes back as exactly one of write, keep, ask. Pure but for
+the strategies, which are pure too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from syncline.baseline import WAITS
+from syncline.batch import Batch, Rows, Seen, Shape
+from syncline.classify import Change, Effect, FieldEffect
+from syncline.conflict import Ask, Conflict, Keep, Kind, Resolution, Strategy, Write
+from syncline.endpoints.base import Mask
+
+
+class Action(IntEnum):
+    """What is done with a record."""
+
+    NONE = 0
+    INSERT = 1
+    UPDATE = 2
+    DELETE = 3
+    QUEUE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The conflict rules of a mapping, strategies loaded.
+
+    `names` go into the audit log.
+    """
+
+    strategy: Strategy
+    name: str
+    fields: Mapping[str, tuple[str, Strategy]] = field(
+        default_factory=dict[str, tuple[str, Strategy]]
+    )
+    first_contact: tuple[str, Strategy] | None = None
+    """What settles first contacts, where that is not the strategy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loser:
+    """A side that lost a conflict without a person being asked: goes to the audit log."""
+
+    row: int
+    kind: Kind
+    strategy: str
+    winner: str
+    values: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What becomes of a batch of n records.
+
+    `write` (n, f): the fields to be written; `values` the values to write (the source's, but where
+    a strategy gave others). `kept` (n, f): contested fields that stay, held apart by decision.
+    `agreed` (n, f): fields whose baseline becomes (S, T). `conflicts`: the rows that were one;
+    `waiting`: those to queue, with the reason.
+    """
+
+    action: npt.NDArray[np.int8]
+    effect: npt.NDArray[np.int8]
+    write: Mask
+    kept: Mask
+    agreed: Mask
+    values: pa.Table
+    conflicts: frozenset[int] = frozenset()
+    waiting: dict[int, tuple[Conflict, str]] = field(
+        default_factory=dict[int, tuple[Conflict, str]]
+    )
+    losers: list[Loser] = field(default_factory=list[Loser])
+
+
+_KINDS = {
+    Effect.UPDATE_DELETE: Kind.UPDATE_DELETE,
+    Effect.DELETE_UPDATE: Kind.DELETE_UPDATE,
+    Effect.FIRST_CONTACT: Kind.FIRST_CONTACT,
+    Effect.FIELDS: Kind.BOTH_CHANGED,
+}
+
+
+def resolve(
+    batch: Batch,
+    seen: Seen,
+    change: Change,
+    shape: Shape,
+    policy: Policy,
+    *,
+    decided: Mapping[int, Resolution] | None = None,
+) -> Verdict:
+    """Turn a classified batch into a verdict.
+
+    `decided` holds, by row, what a person decided: it goes before all.
+    """
+    fields = change.fields
+    write = np.isin(fields, (FieldEffect.WRITE, FieldEffect.CLOCK_WRITE))
+    contested = np.isin(fields, (FieldEffect.CONTESTED, FieldEffect.FIRST_CONTACT))
+    agreed = np.isin(fields, (FieldEffect.AGREED, FieldEffect.CLOCK_KEEP))
+    action = np.full(batch.rows, Action.NONE, np.int8)
+    action[write.any(axis=1)] = Action.UPDATE
+    action[change.records == Effect.INSERT] = Action.INSERT
+    action[change.records == Effect.DELETE] = Action.DELETE
+    write[change.records == Effect.INSERT] = True
+    agreed[change.records == Effect.AGREE] = True
+    verdict = Verdict(action, change.records, write, np.zeros_like(write), agreed, batch.values)
+    odd = contested.any(axis=1) | np.isin(
+        change.records, (Effect.UPDATE_DELETE, Effect.DELETE_UPDATE)
+    )
+    rows = np.flatnonzero(odd)
+    verdict.conflicts = frozenset(map(int, rows))
+    if len(rows):
+        _settle(verdict, rows, batch, seen, contested, shape, policy, decided or {})
+    return verdict
+
+
+def _settle(
+    verdict: Verdict,
+    rows: Rows,
+    batch: Batch,
+    seen: Seen,
+    contested: Mask,
+    shape: Shape,
+    policy: Policy,
+    decided: Mapping[int, Resolution],
+) -> None:
+    patches: dict[str, dict[int, Any]] = {}
+    sources = batch.values.take(pa.array(rows)).to_pylist()
+    targets = seen.current.select(list(shape.fields)).take(pa.array(rows)).to_pylist()
+    keys = batch.keys.take(pa.array(rows)).to_pylist()
+    names = list(shape.fields)
+    for i, row in enumerate(map(int, rows)):
+        kind = _KINDS[Effect(verdict.effect[row])]
+        target = record_of(targets[i], seen, row) if kind is not Kind.DELETE_UPDATE else None
+        conflict = Conflict(
+            mapping=shape.mapping,
+            key=keys[i],
+            kind=kind,
+            source=None if kind is Kind.UPDATE_DELETE else sources[i],
+            target=target,
+            contested=frozenset(n for j, n in enumerate(names) if contested[row, j]),
+            source_moved=frozenset(n for j, n in enumerate(names) if verdict.write[row, j]),
+            target_moved=_target_moved(names, batch, seen, contested, row)
+            if target is not None
+            else frozenset(),
+            clock_source=sources[i].get(shape.clock_name or ""),
+            clock_target=(target or {}).get(shape.clock_name or ""),
+            clock_digits=_digits(shape),
+        )
+        waits = bool(seen.baselines.hold[row] == WAITS)
+        if row in decided:
+            answer: Resolution = decided[row]
+        elif waits:
+            answer = Ask("the key waits for a person")
+        else:
+            answer = ask_strategies(conflict, policy, verdict.losers, row)
+        answer = _fitting(answer, batch.values.schema)
+        _take(verdict, row, conflict, answer, names, patches, seen)
+    verdict.values = patched(batch.values, patches)
+
+
+def record_of(values: dict[str, Any], seen: Seen, row: int) -> dict[str, Any]:
+    """A target record as Python values; what does not fit its type is shown as text."""
+    for misfit in seen.misfits:
+        if misfit.row == row and misfit.field in values:
+            values[misfit.field] = misfit.value
+    return values
+
+
+def _target_moved(
+    names: Sequence[str], batch: Batch, seen: Seen, contested: Mask, row: int
+) -> frozenset[str]:
+    b = seen.baselines
+    if not b.present[row]:
+        return frozenset()
+    moved = (
+        b.known[row]
+        & (seen.prints[row] != b.t[row])
+        & ~contested[row]
+        & (batch.prints[row] != seen.prints[row])
+    )
+    return frozenset(name for j, name in enumerate(names) if moved[j])
+
+
+def _digits(shape: Shape) -> int:
+    if shape.clock_name is None:
+        return 6
+    precision = shape.fields[shape.clock_name].precision
+    return 6 if precision is None else precision
+
+
+def ask_strategies(
+    conflict: Conflict, policy: Policy, losers: list[Loser] | None, row: int
+) -> Resolution:
+    """The answer of the strategies a conflict falls to; fields with a strategy of their own are
+    asked apart.
+
+    One Ask makes the whole record wait. A strategy that raises asks, with what it raised as the
+    reason.
+    """
+    default = (policy.name, policy.strategy)
+    if conflict.kind is Kind.FIRST_CONTACT and policy.first_contact is not None:
+        default = policy.first_contact
+    shares: dict[str, tuple[Strategy, set[str]]] = {}
+    if conflict.kind in (Kind.BOTH_CHANGED, Kind.FIRST_CONTACT):
+        for name in conflict.contested:
+            own, strategy = policy.fields.get(name, default)
+            shares.setdefault(own, (strategy, set()))[1].add(name)
+    else:
+        shares[default[0]] = (default[1], set())
+    values: dict[str, Any] = {}
+    deletes, found = False, list[Loser]()
+    for name, (strategy, share) in sorted(shares.items()):
+        answer = _ask(
+            strategy, name, replace(conflict, contested=frozenset(share)) if share else conflict
+        )
+        if isinstance(answer, Ask):
+            return answer
+        if isinstance(answer, Write):
+            deletes = deletes or answer.values is None
+            values.update(answer.values or {})
+        found.append(_loser(conflict, answer, name, share, row))
+    if losers is not None:
+        losers.extend(found)
+    if deletes:
+        return Write(None)
+    return Write(values) if values else Keep()
+
+
+def _ask(strategy: Strategy, name: str, conflict: Conflict) -> Resolution:
+    try:
+        answer: Any = strategy(conflict)
+    except (
+        Exception
+    ) as error:  # a user's strategy may raise anything: the record waits, the run goes on
+        return Ask(f"strategy {name!r} raised {type(error).__name__}: {error}")
+    if not isinstance(answer, (Write, Keep, Ask)):
+        return Ask(f"strategy {name!r} returned {type(answer).__name__}, not Write, Keep or Ask")
+    if isinstance(answer, Write) and answer.values is not None:
+        unknown = sorted(set(answer.values) - set(conflict.source or conflict.target or {}))
+        if unknown:
+            return Ask(f"strategy {name!r} wrote unknown fields: {', '.join(unknown)}")
+    return answer
+
+
+def _fitting(answer: Resolution, schema: pa.Schema) -> Resolution:
+    """The answer, or a question where it writes a value that its field can't hold."""
+    if not isinstance(answer, Write) or answer.values is None:
+        return answer
+    for name, value in answer.values.items():
+        try:
+            pa.scalar(value, schema.field(name).type)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+            return Ask(f"the value written to {name!r} does not fit: {error}")
+    return answer
+
+
+def _loser(
+    conflict: Conflict, answer: Resolution, strategy: str, share: set[str], row: int
+) -> Loser:
+    wrote = isinstance(answer, Write)
+    lost = conflict.target if wrote else conflict.source
+    shown = share or set(lost or {})
+    return Loser(
+        row,
+        conflict.kind,
+        strategy,
+        "source" if wrote else "target",
+        {name: value for name, value in (lost or {}).items() if name in shown},
+    )
+
+
+def _take(
+    verdict: Verdict,
+    row: int,
+    conflict: Conflict,
+    answer: Resolution,
+    names: Sequence[str],
+    patches: dict[str, dict[int, Any]],
+    seen: Seen,
+) -> None:
+    if isinstance(answer, Ask):
+        verdict.action[row] = Action.QUEUE
+        verdict.write[row] = False
+        verdict.agreed[row] = False
+        verdict.waiting[row] = (conflict, answer.reason)
+        return
+    contested = np.array([name in conflict.contested for name in names])
+    if isinstance(answer, Keep):
+        verdict.kept[row] = contested
+        return
+    if answer.values is None:
+        verdict.action[row] = Action.DELETE if conflict.target is not None else Action.NONE
+        return
+    written = np.array([name in answer.values for name in names])
+    verdict.kept[row] = contested & ~written
+    verdict.agreed[row] &= ~written
+    if conflict.target is None:
+        verdict.action[row], verdict.write[row] = Action.INSERT, True
+        verdict.kept[row] = False
+    else:
+        verdict.action[row] = Action.UPDATE
+        verdict.write[row] |= written
+    for name, value in answer.values.items():
+        if conflict.source is None or not _same(conflict.source.get(name), value):
+            patches.setdefault(name, {})[row] = value
+    if conflict.source is None and conflict.target is not None:
+        for name in names:  # a record whose source is gone keeps what is not written
+            patches.setdefault(name, {}).setdefault(row, conflict.target[name])
+
+
+def _same(source: Any, value: Any) -> bool:
+    return type(source) is type(value) and source == value
+
+
+def patched(values: pa.Table, patches: Mapping[str, Mapping[int, Any]]) -> pa.Table:
+    """The table with single values replaced.
+
+    Raises pa.ArrowInvalid where a value is not of the column's type.
+    """
+    for name, changes in patches.items():
+        column = values.column(name).combine_chunks()
+        mask = np.zeros(len(column), np.bool_)
+        mask[list(changes)] = True
+        new = pa.array([changes[row] for row in sorted(changes)], column.type)
+        replaced = pc.replace_with_mask(column, pa.array(mask), new)
+        values = values.set_column(values.schema.get_field_index(name), name, replaced)
+    return values

@@ -1,0 +1,189 @@
+"""Run: what one execution of a mapping needs, opened and given back: endpoints, the bound mapping,
+rules, the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from syncline.baseline import Layout
+from syncline.batch import Shape
+from syncline.classify import Rules
+from syncline.connections import open_endpoint
+from syncline.endpoints.base import Endpoint, ReadSpec, TargetSpec
+from syncline.errors import InputError
+from syncline.ledger import Document, layout_number
+from syncline.mapping.compile import BoundMapping, bind
+from syncline.mapping.model import Mapping as MappingFile
+from syncline.record import Type
+from syncline.resolve import Policy
+from syncline.settle import Terms
+from syncline.strategy import load_strategy
+
+if TYPE_CHECKING:
+    from syncline.project import Project
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A mapping with both databases open.
+
+    `read` and `target_spec` are the bound ones, made complete for the run.
+    """
+
+    project: Project
+    mapping: MappingFile
+    bound: BoundMapping
+    source: Endpoint
+    target: Endpoint
+    read: ReadSpec
+    spec: TargetSpec
+
+    @property
+    def name(self) -> str:
+        """The mapping's name."""
+        return self.mapping.name
+
+    @property
+    def source_key(self) -> Mapping[str, Type]:
+        """The source's key columns, in the order of the target's key."""
+        return {column: self.read.columns[column] for column in self.bound.key.values()}
+
+    @property
+    def detects_by_clock(self) -> bool:
+        """Whether `detect: timestamp` holds."""
+        return self.mapping.detect == "timestamp"
+
+    @property
+    def sees_gone(self) -> bool:
+        """Whether a record that is gone from the source has any effect."""
+        return self.mapping.deletes.mode != "ignore"
+
+
+@contextmanager
+def opened(
+    project: Project, name: str, *, batch_size: int | None = None, create: bool = False
+) -> Iterator[Opened]:
+    """Open a mapping's databases and bind it to them.
+
+    With `create` a missing target table that the mapping asks for is made. Raises MappingErrors
+    with all that does not fit, Unreachable, CredentialsRefused.
+    """
+    mapping = project.mapping(name)
+    with ExitStack() as stack:
+        source = open_endpoint(project.connections[mapping.source.connection])
+        stack.callback(source.close)
+        target = open_endpoint(project.connections[mapping.target.connection])
+        stack.callback(target.close)
+        bound = bind(mapping, source=source, target=target, project=project)
+        policy_of(
+            mapping, project.resolvers_dir
+        )  # a strategy that is not there is found before the first write
+        if create and bound.target_info is None:
+            target.create_table(bound.target.table, bound.target.key, bound.target.fields)
+            bound = bind(mapping, source=source, target=target, project=project)
+        yield _complete(project, mapping, bound, source, target, batch_size)
+
+
+def _complete(
+    project: Project,
+    mapping: MappingFile,
+    bound: BoundMapping,
+    source: Endpoint,
+    target: Endpoint,
+    batch_size: int | None,
+) -> Opened:
+    read = bound.read
+    if batch_size or mapping.batch_size:
+        read = replace(read, batch_rows=batch_size or mapping.batch_size or read.batch_rows)
+    if mapping.deletes.mode != "ignore":
+        read = replace(read, filters=())  # a record that left `where` is gone: it must be seen
+    spec = bound.target
+    if mapping.deletes.mode == "soft":
+        spec = replace(spec, fields={**spec.fields, **_soft_column(mapping, bound)})
+    return Opened(project, mapping, bound, source, target, read, spec)
+
+
+def _soft_column(mapping: MappingFile, bound: BoundMapping) -> dict[str, Type]:
+    name = mapping.deletes.column
+    if name is None:
+        raise InputError(
+            f"{mapping.name}: deletes of mode soft need the column that marks them",
+            hint="deletes: {mode: soft, column: deleted_at}",
+        )
+    info = bound.target_info
+    if info is not None and name in info.columns:
+        return {name: info.columns[name].type}
+    if info is None or info.open_columns:
+        return {name: Type("timestamptz", 3)}
+    raise InputError(
+        f"{mapping.name}: the target {info.name} has no column {name!r} to mark deletes with"
+    )
+
+
+def layout_of(bound: BoundMapping) -> Layout:
+    """The bound mapping's field list, as the ledger remembers it."""
+    return tuple((field.name, field.digest, str(field.type)) for field in bound.fields)
+
+
+def policy_of(mapping: MappingFile, resolvers: Path | None) -> Policy:
+    """The mapping's strategies, loaded.
+
+    Raises InputError where one is not there.
+    """
+    rules = mapping.conflicts
+    contact = {"strategy": None, "queue": "manual"}.get(rules.first_contact, rules.first_contact)
+    return Policy(
+        strategy=load_strategy(rules.strategy, resolvers),
+        name=rules.strategy,
+        fields={name: (own, load_strategy(own, resolvers)) for name, own in rules.fields.items()},
+        first_contact=(contact, load_strategy(contact, resolvers)) if contact else None,
+    )
+
+
+def shape_of(run: Opened, document: Document) -> Shape:
+    """The shape of the run's batches; a layout that is new is added to the document."""
+    fields = {field.name: field.type for field in run.bound.fields}
+    number = layout_number(document, layout_of(run.bound))
+    clock = run.mapping.conflicts.clock
+    return Shape(
+        mapping=run.name,
+        key=run.spec.key,
+        fields=fields,
+        ledger=run.spec.ledger,
+        layouts=document.layouts,
+        layout=number,
+        clock=list(fields).index(clock) if clock in fields else None,
+        soft=run.mapping.deletes.column if run.mapping.deletes.mode == "soft" else None,
+    )
+
+
+def terms_of(run: Opened, document: Document, *, run_id: str, epoch: int) -> Terms:
+    """The terms on which this run settles records."""
+    rules = run.mapping.conflicts
+    names = [field.name for field in run.bound.fields]
+    strategies = [rules.fields.get(name, rules.strategy) for name in names]
+    last = document.checkpoint.synced_at if document.checkpoint else None
+    return Terms(
+        shape=shape_of(run, document),
+        rules=Rules(
+            clocks=np.array([name == rules.clock for name in names], np.bool_),
+            restores=np.array([name == "source" for name in strategies], np.bool_),
+            restores_records=rules.strategy == "source",
+            groups=[[names.index(name) for name in group] for group in rules.together],
+        ),
+        policy=policy_of(run.mapping, run.project.resolvers_dir),
+        run_id=run_id,
+        epoch=epoch,
+        read_back=run.spec.read_back,
+        by_clock=run.detects_by_clock,
+        last_sync=datetime.fromisoformat(last) if last else None,
+        exclusive=run.mapping.exclusive,
+    )

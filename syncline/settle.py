@@ -1,0 +1,268 @@
+"""Settle: classify, resolve and apply one batch within one transaction, again for what moved
+meanwhile.
+
+What must not fall between two stores (waiting conflicts, dead letters, the audit of losers) is
+collected in an `Outcome` and made durable in the control store before the transaction commits; what
+a commit makes untrue there (a conflict that vanished, a dead letter that landed) is taken back
+after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from syncline.apply import Applied, apply, baselines_after, held_now
+from syncline.baseline import DEAD, NOT_HELD, pack
+from syncline.batch import Batch, Rows, Seen, Shape, record, see, sides, sides_by_clock
+from syncline.classify import Change, Effect, Presence, Rules, classify
+from syncline.conflict import Conflict, Kind, Resolution
+from syncline.endpoints.base import Refused, Transaction
+from syncline.errors import Transient
+from syncline.resolve import Action, Policy, Verdict, record_of, resolve
+from syncline.store.model import AuditEntry, DeadLetter, Waiting
+from syncline.store.store import Store
+
+ROUNDS: Final = 6
+"""How often a record that keeps moving under our hands is looked at again before the transaction
+is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What one run settles records by."""
+
+    shape: Shape
+    rules: Rules
+    policy: Policy
+    run_id: str
+    epoch: int
+    read_back: bool = False
+    by_clock: bool = False
+    """`detect: timestamp`: no ledger; a side moved if its clock is later than `last_sync`."""
+
+    last_sync: datetime | None = None
+    exclusive: bool = False
+    """Every target record is ours: without a ledger one that is gone on the source is deleted."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of the records of one transaction, or of a run."""
+
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+    unchanged: int = 0
+    conflicts: int = 0
+    effects: dict[str, int] = field(default_factory=dict[str, int])
+    waiting: list[Waiting] = field(default_factory=list[Waiting])
+    letters: list[DeadLetter] = field(default_factory=list[DeadLetter])
+    audit: list[AuditEntry] = field(default_factory=list[AuditEntry])
+    released: list[str] = field(default_factory=list[str])
+    """Ledger keys whose hold is gone, or that landed."""
+
+    def store(self, store: Store) -> None:
+        """Make durable what waits, before the commit that leaves it behind."""
+        if self.waiting:
+            store.queue(self.waiting)
+        if self.letters:
+            store.put_dead_letters(self.letters)
+        if self.audit:
+            store.audit(self.audit)
+
+    def release(self, store: Store, terms: Terms) -> None:
+        """Take back what the commit has made untrue."""
+        if self.released:
+            store.supersede(terms.shape.mapping, self.released, terms.run_id, "the two sides agree")
+            store.clear_dead_letters(terms.shape.mapping, self.released)
+
+
+def judge(
+    tx: Transaction,
+    batch: Batch,
+    terms: Terms,
+    *,
+    fresh: bool = False,
+    decided: Mapping[int, Resolution] | None = None,
+) -> tuple[Seen, Change, Verdict]:
+    """See, classify and resolve a batch; writes nothing."""
+    seen = see(tx, batch, terms.shape, fresh=fresh)
+    if terms.by_clock:
+        change = classify(sides_by_clock(batch, seen, terms.shape, terms.last_sync), terms.rules)
+    else:
+        change = classify(sides(batch, seen, terms.shape), terms.rules)
+    if terms.exclusive and not terms.shape.ledger:
+        ours = (change.records == Effect.LEAVE) & (batch.presence == Presence.GONE)
+        change.records[ours] = Effect.DELETE
+    return seen, change, resolve(batch, seen, change, terms.shape, terms.policy, decided=decided)
+
+
+def settle(
+    tx: Transaction,
+    batch: Batch,
+    terms: Terms,
+    *,
+    fresh: bool = False,
+    decided: Mapping[int, Resolution] | None = None,
+) -> Outcome:
+    """Bring the target in step with a batch; write rows and baselines, collect what waits.
+
+    `fresh` says that target and ledger are believed to have none of the keys. `decided` are a
+    person's resolutions, by row. Raises Transient where records keep moving.
+    """
+    outcome = Outcome()
+    batch = _without_null_keys(batch, terms, outcome)
+    for _ in range(ROUNDS):
+        if batch.rows == 0:
+            return outcome
+        moved = _round(tx, batch, terms, outcome, fresh=fresh, decided=decided or {})
+        # A decision was made on what has just moved: it is not carried over, the record waits again.
+        batch, fresh, decided = batch.take(moved), False, None
+    if batch.rows:
+        raise Transient(
+            f"{batch.rows} records of {terms.shape.mapping} keep changing on the target while being written"
+        )
+    return outcome
+
+
+def _without_null_keys(batch: Batch, terms: Terms, outcome: Outcome) -> Batch:
+    if not batch.ledger_keys.null_count:
+        return batch
+    null = batch.ledger_keys.is_null().to_numpy(zero_copy_only=False)
+    for row in np.flatnonzero(null):
+        outcome.letters.append(
+            _letter(batch, int(row), None, terms, "the key is null", "map", None)
+        )
+    return batch.take(np.flatnonzero(~null))
+
+
+def _round(
+    tx: Transaction,
+    batch: Batch,
+    terms: Terms,
+    outcome: Outcome,
+    *,
+    fresh: bool,
+    decided: Mapping[int, Resolution],
+) -> Rows:
+    seen, _, verdict = judge(tx, batch, terms, fresh=fresh, decided=decided)
+    done = apply(tx, batch, seen, verdict, terms.shape, datetime.now(UTC))
+    target = held_now(tx, batch, seen, verdict, done, terms.shape, read_back=terms.read_back)
+    for row, misfit in batch.dead.items():
+        done.refused[row] = Refused(row, "value", misfit.reason)
+    if terms.shape.ledger:
+        after, rows = baselines_after(batch, seen, verdict, done, target)
+        if len(rows):
+            packed = pack(
+                batch.ledger_keys, after, rows, layout=terms.shape.layout, epoch=terms.epoch
+            )
+            tx.ledger_put(packed, fresh=fresh)
+    _tell(batch, seen, verdict, done, terms, outcome)
+    return np.flatnonzero(done.moved)
+
+
+def _tell(
+    batch: Batch, seen: Seen, verdict: Verdict, done: Applied, terms: Terms, outcome: Outcome
+) -> None:
+    """Count, and collect what goes to the control store."""
+    settled = ~done.moved
+    outcome.inserted += int(done.inserted.sum())
+    outcome.updated += int(done.updated.sum())
+    outcome.deleted += int(done.deleted.sum())
+    quiet = settled & (verdict.action == Action.NONE) & (batch.presence == Presence.HERE)
+    outcome.unchanged += int(quiet.sum())
+    keys = batch.ledger_keys
+    for row, (conflict, reason) in verdict.waiting.items():
+        outcome.waiting.append(_waiting(batch, seen, row, conflict, reason, terms))
+    for row, why in done.refused.items():
+        key = str(keys[row].as_py())
+        if row in batch.dead:
+            misfit = batch.dead[row]
+            error = f"{misfit.reason}: {misfit.value}"
+            outcome.letters.append(_letter(batch, row, key, terms, error, "map", misfit.field))
+        elif why.kind == "value":
+            outcome.letters.append(_letter(batch, row, key, terms, why.message, "write", None))
+        else:
+            outcome.waiting.append(_refused(batch, seen, row, why, terms))
+    refused = {row for row, why in done.refused.items() if why.kind == "constraint"}
+    outcome.conflicts += sum(1 for row in refused | verdict.conflicts if settled[row])
+    for loser in verdict.losers:
+        if settled[loser.row] and loser.row not in done.refused:
+            key_values = record(batch.keys, loser.row)
+            outcome.audit.append(
+                AuditEntry(
+                    terms.shape.mapping,
+                    key_values,
+                    terms.run_id,
+                    str(loser.kind),
+                    f"strategy {loser.strategy}",
+                    loser.winner,
+                    loser.values,
+                )
+            )
+    held = seen.baselines.hold != NOT_HELD
+    free = held & settled & (verdict.action != Action.QUEUE) & (batch.presence != Presence.UNKNOWN)
+    outcome.released += [
+        str(keys[int(row)].as_py()) for row in np.flatnonzero(free) if int(row) not in done.refused
+    ]
+
+
+def prints_text(prints: Any) -> str:
+    """A record's fingerprints as text: what a decision is made on."""
+    return prints.astype(">i8").tobytes().hex()
+
+
+def _waiting(
+    batch: Batch, seen: Seen, row: int, conflict: Conflict, reason: str, terms: Terms
+) -> Waiting:
+    return Waiting(
+        mapping=terms.shape.mapping,
+        key=conflict.key,
+        ledger_key=str(batch.ledger_keys[row].as_py()),
+        conflict=conflict,
+        source_prints=prints_text(batch.prints[row])
+        if batch.presence[row] == Presence.HERE
+        else "gone",
+        target_prints=prints_text(seen.prints[row]) if seen.target[row] else "gone",
+        run_id=terms.run_id,
+        reason=reason,
+    )
+
+
+def _refused(batch: Batch, seen: Seen, row: int, why: Refused, terms: Terms) -> Waiting:
+    """A record that a constraint of the target refuses, as a conflict: tried again at the end of
+    the run.
+    """
+    names = list(terms.shape.fields)
+    target = None
+    if seen.target[row]:
+        target = record_of(record(seen.current.select(names), row), seen, row)
+    conflict = Conflict(
+        mapping=terms.shape.mapping,
+        key=record(batch.keys, row),
+        kind=Kind.REFUSED,
+        source=record(batch.values, row) if batch.presence[row] == Presence.HERE else None,
+        target=target,
+    )
+    return _waiting(batch, seen, row, conflict, why.message, terms)
+
+
+def _letter(
+    batch: Batch, row: int, key: str | None, terms: Terms, error: str, stage: Any, name: str | None
+) -> DeadLetter:
+    source = record(batch.source, row) if batch.source is not None else record(batch.values, row)
+    return DeadLetter(terms.shape.mapping, key, source, error, stage, terms.run_id, name)
+
+
+def holds_of(rows: pa.Table) -> Sequence[tuple[str, bool]]:
+    """The held ledger keys of `ledger_holds`, each with whether it is a dead letter."""
+    return [
+        (str(k), hold == DEAD)
+        for k, hold in zip(rows["k"].to_pylist(), rows["hold"].to_pylist(), strict=True)
+    ]

@@ -1,0 +1,382 @@
+"""Sync: one run of a mapping.
+
+Read -> map -> classify -> resolve -> apply -> checkpoint.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import structlog
+from tenacity import (
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_random_exponential,
+)
+
+from syncline import decide, gone, ledger
+from syncline.endpoints.base import Mode, Range, Read, Transaction
+from syncline.errors import (
+    CheckpointVoid,
+    GuardStopped,
+    SynclineError,
+    TooManyDeadLetters,
+    Transient,
+)
+from syncline.guard import check_drift, check_queue_share, letter_limit
+from syncline.ledger import Checkpoint, Document, Lease, Unfinished
+from syncline.read import Page, pages
+from syncline.run import Opened, opened, terms_of
+from syncline.settle import Outcome, settle
+from syncline.store.store import Store
+
+if TYPE_CHECKING:
+    from syncline.project import Project
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger("syncline")
+
+RETRIES = {
+    "retry": retry_if_exception_type(Transient),
+    "stop": stop_after_attempt(6) | stop_after_delay(60),
+    "wait": wait_random_exponential(multiplier=0.1, max=5),
+    "reraise": True,
+}
+"""A transaction that a deadlock or a serialization failure ended is tried again, whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is.
+
+    `estimate` is the number of records expected, where the source knows.
+    """
+
+    mapping: str
+    read: int
+    written: int
+    seconds: float
+    estimate: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How to run a mapping.
+
+    `mode` None is a delta, or a full sync where there is no checkpoint to start from. `window` goes
+    with the mode `backfill`. `allow` names the guards that may be passed. `restart` begins an
+    unfinished full sync again. `cancelled` is asked between batches.
+    """
+
+    mode: Mode | None = None
+    batch_size: int | None = None
+    allow: frozenset[str] = frozenset()
+    window: Range | None = None
+    restart: bool = False
+    trigger: str = "cli"
+    on_progress: Callable[[Progress], None] | None = None
+    cancelled: Callable[[], bool] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """What a run did, as `run --json` prints it.
+
+    `checkpoint` is the instant of the last sync, UTC.
+    """
+
+    mapping: str
+    run_id: str
+    mode: str
+    status: Literal["ok", "waiting", "cancelled"]
+    guarantee: str
+    read: int
+    inserted: int
+    updated: int
+    deleted: int
+    unchanged: int
+    conflicts: int
+    queued: int
+    dead_letters: int
+    seconds: float
+    rows_per_second: int
+    checkpoint: str | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The summary as JSON-ready values."""
+        return asdict(self)
+
+
+class Cancelled(SynclineError):
+    """The run was asked to end; it did so between two batches, and the next run goes on from
+    there.
+    """
+
+
+def run(project: Project, name: str, options: RunOptions = RunOptions()) -> RunSummary:
+    """Run one mapping: bring its target in step with its source.
+
+    Raises MappingErrors and InputError (exit 2) before the first write, GuardStopped (3), LeaseHeld
+    (4), and SynclineError for what may pass (1). Whatever it raises, the checkpoint covers exactly
+    the records that landed, and the next run goes on from there.
+    """
+    with Store.open(project.store_url) as store:
+        run_id = store.start_run(name, options.mode or "delta", trigger=options.trigger)
+        with structlog.contextvars.bound_contextvars(run_id=run_id, mapping=name):
+            try:
+                summary, position = _run(project, name, options, store, run_id)
+            except BaseException as error:
+                status = (
+                    "cancelled" if isinstance(error, Cancelled | KeyboardInterrupt) else "failed"
+                )
+                store.finish_run(run_id, status, {}, error=f"{type(error).__name__}: {error}")
+                raise
+            store.finish_run(run_id, summary.status, {**summary.as_dict(), "position": position})
+            log.info(
+                "run finished",
+                **{k: v for k, v in summary.as_dict().items() if k not in ("mapping", "run_id")},
+            )
+            return summary
+
+
+def _run(
+    project: Project, name: str, options: RunOptions, store: Store, run_id: str
+) -> tuple[RunSummary, str | None]:
+    with opened(project, name, batch_size=options.batch_size, create=True) as run_:
+        run_.target.prepare(run_.spec)
+        with ledger.hold(run_.target, run_.spec) as lease:
+            summary = Syncing(run_, lease, store, run_id, options).go()
+            checkpoint = lease.document.checkpoint
+            return summary, checkpoint.position if checkpoint else None
+
+
+class Syncing:
+    """One run under its lease: counts what it does, and knows how far it is."""
+
+    def __init__(
+        self, run_: Opened, lease: Lease, store: Store, run_id: str, options: RunOptions
+    ) -> None:
+        self.run, self.lease, self.store, self.options = run_, lease, store, options
+        self.run_id = run_id
+        self.began = time.monotonic()
+        self.total = Outcome()
+        self.read = 0
+        self.queued: set[str] = set()
+        self.letters: set[str] = set()
+        self.guarantee = ""
+        self.limit = letter_limit(run_.mapping, run_.bound.source_info.row_estimate)
+
+    @property
+    def document(self) -> Document:
+        """The mapping's state, as it will be written with the next commit."""
+        return self.lease.document
+
+    def go(self) -> RunSummary:
+        """Run to the end, and say what was done."""
+        rebased = check_drift(self.run, self.document, self.options.allow)
+        mode = self._mode(rebased)
+        started = self.lease.started.isoformat()
+        self.terms = terms_of(self.run, self.document, run_id=self.run_id, epoch=self.lease.epoch)
+        decide.write_decided(self)
+        try:
+            horizon = self._read(mode)
+        except CheckpointVoid as void:
+            if mode != "delta":
+                raise
+            log.warning("the checkpoint can't be continued from: full sync", reason=str(void))
+            mode = "full"
+            horizon = self._read(mode)
+        decide.retry_refused(self)
+        if (
+            self.run.sees_gone
+            and mode != "backfill"
+            and (mode == "full" or self.run.mapping.deletes.reconcile == "always")
+        ):
+            gone.reconcile(self)
+        if mode != "backfill":
+            self._finish(horizon, started)
+        return self.summary(mode)
+
+    def _mode(self, rebased: bool) -> Mode:
+        mode = self.options.mode
+        if mode == "backfill":
+            return mode
+        unfinished = self.document.unfinished is not None
+        no_delta = self.run.read.by == "none" or self.document.checkpoint is None
+        return "full" if mode == "full" or rebased or unfinished or no_delta else "delta"
+
+    def _read(self, mode: Mode) -> str:
+        """Read and settle everything this mode reads; the horizon to checkpoint."""
+        since = (
+            self.document.checkpoint.position
+            if mode == "delta" and self.document.checkpoint
+            else None
+        )
+        unfinished = self._unfinished(mode)
+        if unfinished is not None and unfinished.scanned:
+            return unfinished.horizon
+        after = unfinished.after if unfinished else None
+        spec, window = self.run.read, self.options.window
+        with self.run.source.read(spec, mode=mode, since=since, after=after, window=window) as read:
+            self.guarantee = read.guarantee.level
+            if mode != "full":
+                self._settle_pages(read, fresh=False)
+                return read.horizon
+            if unfinished is None:
+                unfinished = Unfinished(
+                    read.horizon, self.run.bound.digest, started_empty=self._target_is_empty()
+                )
+            self.document.unfinished = unfinished
+            self._settle_pages(read, fresh=unfinished.started_empty)
+            if self.read + unfinished.read == 0:
+                self._check_empty_source()
+            return unfinished.horizon
+
+    def _unfinished(self, mode: Mode) -> Unfinished | None:
+        if mode != "full" or self.options.restart:
+            return None
+        unfinished = self.document.unfinished
+        return unfinished if unfinished and unfinished.digest == self.run.bound.digest else None
+
+    def _target_is_empty(self) -> bool:
+        with self.run.target.begin(self.run.spec, write=False) as tx:
+            return tx.is_empty() and tx.ledger_is_empty()
+
+    def _check_empty_source(self) -> None:
+        if (
+            self.document.checkpoint is None
+            or "empty-source" in self.options.allow
+            or self._target_is_empty()
+        ):
+            return
+        raise GuardStopped(
+            "empty-source",
+            f"{self.run.name}: the source {self.run.read.table} is suddenly empty, the target is not; nothing was written",
+            hint=f"if that is right: syncline run {self.run.name} --full --allow empty-source",
+        )
+
+    def _settle_pages(self, read: Read, *, fresh: bool) -> None:
+        with self.run.bound.mapper() as mapper:
+            source_key = self.run.source_key
+            for page in pages(
+                read.batches(), mapper, self.terms.shape, source_key, sees_gone=self.run.sees_gone
+            ):
+                self._settle_page(page, fresh=fresh)
+                if self.options.cancelled is not None and self.options.cancelled():
+                    raise Cancelled(
+                        f"{self.run.name} was cancelled after {self.read} records",
+                        hint="run it again to go on from there",
+                    )
+
+    def _settle_page(self, page: Page, *, fresh: bool) -> None:
+        unfinished = self.document.unfinished
+
+        def work(tx: Transaction) -> Outcome:
+            outcome = settle(tx, page.batch, self.terms, fresh=fresh)
+            if unfinished is not None:
+                read = unfinished.read + page.read
+                self.document.unfinished = replace(unfinished, after=page.position, read=read)
+            return outcome
+
+        self.transact(work)
+        self.read += page.read
+        self._report()
+
+    def transact(
+        self, work: Callable[[Transaction], Outcome], *, before: Callable[[], None] = lambda: None
+    ) -> Outcome:
+        """Do some work in a transaction of our own, with what it leaves behind durable before it
+        commits.
+
+        `before` is called just before that.
+        """
+        for attempt in Retrying(**RETRIES):
+            with attempt, self.lease.transaction() as tx:
+                outcome = work(tx)
+                before()
+                outcome.store(self.store)
+                self._check_limits(outcome)
+                self.lease.commit(tx)
+        self.count(outcome)  # pyright: ignore[reportPossiblyUnbound] (Retrying runs at least once)
+        outcome.release(self.store, self.terms)
+        return outcome
+
+    def _check_limits(self, outcome: Outcome) -> None:
+        if len(self.letters) + len(outcome.letters) > self.limit:
+            raise TooManyDeadLetters(
+                f"{self.run.name}: more than {self.limit} records could not be mapped or written; the first: "
+                f"{outcome.letters[0].error if outcome.letters else ''}",
+                hint=f"syncline dead-letters list {self.run.name}",
+            )
+        rows = (
+            outcome.inserted
+            + outcome.updated
+            + outcome.deleted
+            + outcome.unchanged
+            + len(outcome.waiting)
+        )
+        check_queue_share(
+            self.run, len(self.queued) + len(outcome.waiting), self.read + rows, self.options.allow
+        )
+
+    def count(self, outcome: Outcome) -> None:
+        """Add what a transaction did to the run's total."""
+        for name in ("inserted", "updated", "deleted", "unchanged", "conflicts"):
+            setattr(self.total, name, getattr(self.total, name) + getattr(outcome, name))
+        landed = set(outcome.released)
+        self.queued = (self.queued - landed) | {waiting.ledger_key for waiting in outcome.waiting}
+        self.letters = (self.letters - landed) | {
+            letter.ledger_key or letter.error for letter in outcome.letters
+        }
+
+    def _report(self) -> None:
+        written = self.total.inserted + self.total.updated + self.total.deleted
+        seconds = time.monotonic() - self.began
+        log.debug("batch", read=self.read, written=written, seconds=round(seconds, 2))
+        if self.options.on_progress is not None:
+            estimate = self.run.bound.source_info.row_estimate
+            self.options.on_progress(Progress(self.run.name, self.read, written, seconds, estimate))
+
+    def _finish(self, horizon: str, started: str) -> None:
+        """Move the checkpoint to the horizon: everything before it is durable."""
+
+        def work(tx: Transaction) -> Outcome:
+            document, bound = self.document, self.run.bound
+            document.checkpoint = Checkpoint(horizon, started, self.run_id, self.guarantee)
+            document.unfinished = None
+            document.digest, document.key_digest = bound.digest, bound.key_digest
+            document.columns = ledger.columns_seen(bound.source_info.columns)
+            document.identity = dict(bound.source_info.identity)
+            return Outcome()
+
+        self.transact(work)
+
+    def summary(self, mode: str) -> RunSummary:
+        """What the run did so far."""
+        seconds = time.monotonic() - self.began
+        counts = self.store.counts(self.run.name)
+        waits = counts.open_conflicts + counts.decided + counts.dead_letters > 0
+        checkpoint = self.document.checkpoint
+        total = self.total
+        return RunSummary(
+            mapping=self.run.name,
+            run_id=self.run_id,
+            mode=mode,
+            status="waiting" if waits else "ok",
+            guarantee=self.guarantee or (checkpoint.guarantee if checkpoint else ""),
+            read=self.read,
+            inserted=total.inserted,
+            updated=total.updated,
+            deleted=total.deleted,
+            unchanged=total.unchanged,
+            conflicts=total.conflicts,
+            queued=len(self.queued),
+            dead_letters=len(self.letters),
+            seconds=round(seconds, 3),
+            rows_per_second=round(self.read / seconds) if seconds > 0 else 0,
+            checkpoint=checkpoint.synced_at if checkpoint else None,
+        )
