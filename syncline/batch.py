@@ -255,3 +255,12 @@ def _after(column: pa.ChunkedArray, instant: datetime) -> Mask:
     if pa.types.is_string(kind):
         bound = instant.isoformat()
     return pc.fill_null(pc.greater(column, pa.scalar(bound, kind)), True).to_numpy()
+
+
+def record(table: pa.Table, row: int, misfits: Sequence[Misfit] = ()) -> dict[str, Any]:
+    """One record as Python values; a misfit is shown as its text."""
+    values: dict[str, Any] = table.slice(row, 1).to_pylist()[0]
+    for misfit in misfits:
+        if misfit.row == row and misfit.field in values:
+            values[misfit.field] = misfit.value
+    return values

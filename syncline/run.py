@@ -185,5 +185,12 @@ def terms_of(run: Opened, document: Document, *, run_id: str, epoch: int) -> Ter
         read_back=run.spec.read_back,
         by_clock=run.detects_by_clock,
         last_sync=datetime.fromisoformat(last) if last else None,
+        copies=_copies(run),
         exclusive=run.mapping.exclusive,
     )
+
+
+def _copies(run: Opened) -> bool:
+    rules = run.mapping.conflicts
+    contact = rules.first_contact in {"strategy", "source"}
+    return run.mapping.detect == "none" and set(rules.strategies) == {"source"} and contact

@@ -20,7 +20,7 @@ import pyarrow as pa
 from syncline.apply import Applied, apply, baselines_after, held_now
 from syncline.baseline import DEAD, NOT_HELD, pack
 from syncline.batch import Batch, Rows, Seen, Shape, record, see, sides, sides_by_clock
-from syncline.classify import Change, Effect, Presence, Rules, classify
+from syncline.classify import Change, Effect, FieldEffect, Presence, Rules, classify
 from syncline.conflict import Conflict, Kind, Resolution
 from syncline.endpoints.base import Refused, Transaction
 from syncline.errors import Transient
@@ -47,6 +47,9 @@ class Terms:
     """`detect: timestamp`: no ledger; a side moved if its clock is later than `last_sync`."""
 
     last_sync: datetime | None = None
+    copies: bool = False
+    """Nothing tells who moved and the source always wins: what differs is written, and is no conflict."""
+
     exclusive: bool = False
     """Every target record is ours: without a ledger one that is gone on the source is deleted."""
 
@@ -97,6 +100,11 @@ def judge(
         change = classify(sides_by_clock(batch, seen, terms.shape, terms.last_sync), terms.rules)
     else:
         change = classify(sides(batch, seen, terms.shape), terms.rules)
+    if terms.copies:
+        differs = change.fields == FieldEffect.FIRST_CONTACT
+        differs |= np.isin(change.fields, (FieldEffect.CLOCK_WRITE, FieldEffect.CLOCK_KEEP))
+        change.fields[differs] = FieldEffect.WRITE
+        change.records[change.records == Effect.FIRST_CONTACT] = Effect.FIELDS
     if terms.exclusive and not terms.shape.ledger:
         ours = (change.records == Effect.LEAVE) & (batch.presence == Presence.GONE)
         change.records[ours] = Effect.DELETE
@@ -152,7 +160,9 @@ def _round(
     decided: Mapping[int, Resolution],
 ) -> Rows:
     seen, _, verdict = judge(tx, batch, terms, fresh=fresh, decided=decided)
-    done = apply(tx, batch, seen, verdict, terms.shape, datetime.now(UTC))
+    # To the second: every column that can hold an instant can hold that.
+    now = datetime.now(UTC).replace(microsecond=0)
+    done = apply(tx, batch, seen, verdict, terms.shape, now)
     target = held_now(tx, batch, seen, verdict, done, terms.shape, read_back=terms.read_back)
     for row, misfit in batch.dead.items():
         done.refused[row] = Refused(row, "value", misfit.reason)

@@ -1,0 +1,200 @@
+"""Real databases for every test that asks for one; each server is started once, when first needed.
+
+`SYNCLINE_REQUIRE=postgres,mariadb,mongo` makes a missing server a failure where it is otherwise a
+skip, and fails a whole run (not one with `--partial`) in which no test used a server it names.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from syncline.testing import servers
+from syncline.testing.servers import Kind, Server, Unavailable
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+NewDatabase = Callable[[str], str]
+"""Gives the URL of a new, empty database of a kind: postgres, mariadb, sqlite or mongo."""
+
+
+class Servers:
+    """The servers of this session: those that were asked for, and why others could not be had."""
+
+    def __init__(self, required: frozenset[str]) -> None:
+        self.required = required
+        self.had: dict[Kind, Server | Unavailable] = {}
+        self._root: Path | None = None
+
+    def get(self, kind: Kind) -> Server:
+        """Give the server of `kind`; where there is none, skip the test, or fail it if required."""
+        if kind not in self.had:
+            self.had[kind] = self._start(kind)
+        match self.had[kind]:
+            case Server() as server:
+                return server
+            case refusal if kind in self.required:
+                pytest.fail(f"SYNCLINE_REQUIRE names {kind}, but: {refusal}", pytrace=False)
+            case refusal:
+                pytest.skip(f"no {kind}: {refusal}")
+
+    def unused(self) -> list[str]:
+        """Name the required servers that no test used."""
+        used = {kind for kind, server in self.had.items() if isinstance(server, Server)}
+        return sorted(self.required - used)
+
+    def stop(self) -> None:
+        """End those that we started."""
+        for server in self.had.values():
+            if isinstance(server, Server):
+                server.stop()
+        if self._root is not None:
+            shutil.rmtree(self._root, ignore_errors=True)
+
+    def _start(self, kind: Kind) -> Server | Unavailable:
+        if self._root is None:
+            # Not pytest's own directory: a server's unprivileged user could not reach into that.
+            self._root = Path(tempfile.mkdtemp(prefix="syncline-tests-"))
+            self._root.chmod(0o755)
+        try:
+            return servers.start(kind, self._root)
+        except Unavailable as refusal:
+            return refusal
+
+
+SERVERS = pytest.StashKey[Servers]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--partial",
+        action="store_true",
+        help="do not fail when no test used a server that SYNCLINE_REQUIRE names",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    named = os.environ.get("SYNCLINE_REQUIRE", "").replace(",", " ").split()
+    if unknown := sorted(set(named) - set(KINDS)):
+        raise pytest.UsageError(f"SYNCLINE_REQUIRE: unknown {', '.join(unknown)}; known: {KINDS}")
+    config.stash[SERVERS] = Servers(frozenset(named))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test with the servers it uses, by its fixtures or its parameters."""
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        parameters = getattr(getattr(item, "callspec", None), "params", {}).values()
+        for kind in KINDS:
+            if {f"{kind}_server", f"{kind}_url"} & fixtures or kind in map(str, parameters):
+                item.add_marker(kind)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    held = session.config.stash[SERVERS]
+    held.stop()
+    if _must_have_used_all(session.config) and held.unused() and session.exitstatus == 0:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    held = config.stash[SERVERS]
+    if held.had:
+        terminalreporter.section("servers")
+    for kind, server in held.had.items():
+        told = server if isinstance(server, Server) else f"none: {server}"
+        terminalreporter.write_line(f"{kind:9}{told}")
+    if _must_have_used_all(config):
+        for kind in held.unused():
+            terminalreporter.write_line(
+                f"FAILED: SYNCLINE_REQUIRE names {kind}, and no test used it", red=True
+            )
+
+
+def _must_have_used_all(config: pytest.Config) -> bool:
+    return not (config.getoption("--partial") or config.getoption("--collect-only"))
+
+
+@pytest.fixture(scope="session")
+def postgres_server(request: pytest.FixtureRequest) -> Server:
+    """The PostgreSQL server of this session."""
+    return request.config.stash[SERVERS].get("postgres")
+
+
+@pytest.fixture(scope="session")
+def mariadb_server(request: pytest.FixtureRequest) -> Server:
+    """The MariaDB server of this session."""
+    return request.config.stash[SERVERS].get("mariadb")
+
+
+@pytest.fixture(scope="session")
+def mongo_server(request: pytest.FixtureRequest) -> Server:
+    """The MongoDB server of this session."""
+    return request.config.stash[SERVERS].get("mongo")
+
+
+@pytest.fixture
+def new_database(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[NewDatabase]:
+    """Makes empty databases, as many as a test wants, that go when the test ends."""
+    yield from _databases(request.config.stash[SERVERS], tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def new_module_database(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[NewDatabase]:
+    """Makes empty databases that go when the last test of the module ends."""
+    yield from _databases(request.config.stash[SERVERS], tmp_path_factory)
+
+
+@pytest.fixture
+def postgres_url(new_database: NewDatabase) -> str:
+    """A new, empty PostgreSQL database."""
+    return new_database("postgres")
+
+
+@pytest.fixture
+def mariadb_url(new_database: NewDatabase) -> str:
+    """A new, empty MariaDB database."""
+    return new_database("mariadb")
+
+
+@pytest.fixture
+def mongo_url(new_database: NewDatabase) -> str:
+    """A new, empty MongoDB database."""
+    return new_database("mongo")
+
+
+@pytest.fixture
+def sqlite_url(new_database: NewDatabase) -> str:
+    """A SQLite file that does not exist yet, in a directory of its own."""
+    return new_database("sqlite")
+
+
+def _databases(held: Servers, directories: pytest.TempPathFactory) -> Iterator[NewDatabase]:
+    made: list[tuple[Server, str]] = []
+
+    def make(kind: str) -> str:
+        if kind == "sqlite":
+            return f"sqlite:///{directories.mktemp('sqlite') / 'database.sqlite'}"
+        known = next(each for each in KINDS if each == kind)
+        server = held.get(known)
+        name = f"test_{secrets.token_hex(6)}"
+        made.append((server, name))
+        return server.fresh_database(name)
+
+    yield make
+    for server, name in made:
+        server.drop_database(name)

@@ -1,0 +1,46 @@
+"""Targets for tests that settle batches: the in-memory endpoint and every real database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from syncline.endpoints.base import Endpoint
+
+PRODUCTS = ["memory", "sqlite", "postgres", "mariadb", "mongo"]
+
+
+def open_url(kind: str, url: str) -> Endpoint:
+    """An endpoint of that kind."""
+    match kind:
+        case "postgres":
+            from syncline.endpoints.postgres import PostgresEndpoint
+
+            return PostgresEndpoint(url)
+        case "mariadb":
+            from syncline.endpoints.mysql import MysqlEndpoint
+
+            return MysqlEndpoint(url)
+        case "sqlite":
+            from syncline.endpoints.sqlite import SqliteEndpoint
+
+            return SqliteEndpoint(url)
+        case _:
+            from syncline.endpoints.mongo import MongoEndpoint
+
+            return MongoEndpoint(url)
+
+
+@pytest.fixture(params=PRODUCTS)
+def target(request: pytest.FixtureRequest) -> Iterator[Endpoint]:
+    """A target database of each kind, empty."""
+    if request.param == "memory":
+        from syncline.endpoints.memory import MemoryEndpoint
+
+        yield MemoryEndpoint()
+        return
+    new_database = request.getfixturevalue("new_database")
+    endpoint = open_url(request.param, new_database(request.param))
+    yield endpoint
+    endpoint.close()
