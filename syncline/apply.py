@@ -23,6 +23,8 @@ from syncline.baseline import (
     WAITS,
     Baselines,
     Prints,
+    none_of,
+    pack,
     prints_of,
 )
 from syncline.batch import Batch, Rows, Seen, Shape, current_of
@@ -53,7 +55,7 @@ def apply(
     done = Applied(*(np.zeros(n, np.bool_) for _ in range(4)))
     inserts = np.flatnonzero((verdict.action == Action.INSERT) & ~seen.flagged)
     if len(inserts):
-        table = _rows(batch, verdict, shape, inserts)
+        table = _records(batch, verdict.values, shape, inserts)
         _note(done, done.inserted, inserts, tx.insert(table))
     updates = np.flatnonzero(
         (verdict.action == Action.UPDATE) | (verdict.action == Action.INSERT) & seen.flagged
@@ -66,6 +68,33 @@ def apply(
     return done
 
 
+def fill(tx: Transaction, batch: Batch, shape: Shape, *, read_back: bool, epoch: int) -> Mask:
+    """Insert a batch's records without looking first, with their baselines; says which landed.
+
+    For records believed new. One whose key is taken after all is not written, nor is its baseline.
+    """
+    landed = np.zeros(batch.rows, np.bool_)
+    here = np.flatnonzero(batch.presence == Presence.HERE)
+    if len(here) == 0:
+        return landed
+    landed[here] = tx.insert(_records(batch, batch.values, shape, here)).landed
+    rows = np.flatnonzero(landed)
+    if shape.ledger and len(rows):
+        new = batch.take(rows)
+        held = new.prints
+        if read_back:
+            held = held.copy()
+            fetched = tx.fetch(new.keys)
+            at = fetched.rows.column(ROW).to_numpy()
+            held[at] = prints_of(fetched.rows, shape.fields, fetched.misfits)
+        b = none_of(new.rows, len(shape.fields))
+        b.s, b.t = new.prints, held
+        b.present[:] = b.known[:] = True
+        packed = pack(new.ledger_keys, b, np.arange(new.rows), layout=shape.layout, epoch=epoch)
+        tx.ledger_put(packed, fresh=True)
+    return landed
+
+
 def _note(done: Applied, mask: Mask, rows: Rows, written: Written) -> None:
     mask[rows[written.landed]] = True
     moved = ~written.landed
@@ -76,17 +105,17 @@ def _note(done: Applied, mask: Mask, rows: Rows, written: Written) -> None:
     done.moved[rows[moved]] = True
 
 
-def _rows(batch: Batch, verdict: Verdict, shape: Shape, rows: Rows) -> pa.Table:
+def _records(batch: Batch, values: pa.Table, shape: Shape, rows: Rows) -> pa.Table:
     """Key and fields of these rows, as the target takes them; a soft-delete flag is clear."""
     whole = len(rows) == batch.rows
     keys = batch.keys if whole else batch.keys.take(pa.array(rows))
-    values = verdict.values if whole else verdict.values.take(pa.array(rows))
+    values = values if whole else values.take(pa.array(rows))
     columns = {name: keys.column(name) for name in keys.column_names}
     columns |= {name: values.column(name) for name in shape.fields}
     return pa.table(columns)
 
 
-def _with_soft(table: pa.Table, shape: Shape, seen: Seen, value: pa.Array) -> pa.Table:
+def _with_soft(table: pa.Table, shape: Shape, seen: Seen, value: pa.Array[Any]) -> pa.Table:
     return table if shape.soft is None else table.append_column(shape.soft, value)
 
 
@@ -105,7 +134,7 @@ def _update(
         mask = verdict.write[rows, j]
         if mask.any():
             changed[name] = mask
-    table = _rows(batch, verdict, shape, rows)
+    table = _records(batch, verdict.values, shape, rows)
     if shape.soft is not None:
         kind = seen.current.schema.field(shape.soft).type
         clear = (
@@ -137,11 +166,7 @@ def _delete(
         _note(done, done.deleted, rows, tx.delete(keys, current))
         return
     kind = seen.current.schema.field(shape.soft).type
-    stamp: Any = (
-        True
-        if pa.types.is_boolean(kind)
-        else (now if getattr(kind, "tz", None) else now.replace(tzinfo=None))
-    )
+    stamp = _stamp(kind, now)
     columns = {name: keys.column(name) for name in keys.column_names}
     columns |= {name: current.rows.column(name) for name in shape.fields}
     table = _with_soft(pa.table(columns), shape, seen, pa.array([stamp] * len(rows), kind))
@@ -151,6 +176,17 @@ def _delete(
         rows,
         tx.update(table, {shape.soft: np.ones(len(rows), np.bool_)}, current),
     )
+
+
+def _stamp(kind: pa.DataType, now: datetime) -> Any:
+    """What marks a soft-deleted record, in the type of the column that does."""
+    if pa.types.is_boolean(kind):
+        return True
+    if pa.types.is_date(kind):
+        return now.date()
+    if pa.types.is_string(kind):
+        return now.isoformat()
+    return now if kind.tz else now.replace(tzinfo=None)
 
 
 def held_now(

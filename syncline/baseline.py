@@ -136,7 +136,7 @@ def _unpack_layout(
         here.source_void[at, j] = old_digest != digest
 
 
-def _matrix(column: pa.ChunkedArray, width: int) -> Prints:
+def _matrix(column: pa.ChunkedArray[Any], width: int) -> Prints:
     """Rows of `width` fingerprints; an empty value (a hold without a baseline) reads as zeros."""
     flat = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     lengths = pc.binary_length(flat).to_numpy(zero_copy_only=False)
@@ -150,18 +150,18 @@ def _matrix(column: pa.ChunkedArray, width: int) -> Prints:
     return matrix
 
 
-def _data(flat: pa.Array) -> Any:
+def _data(flat: pa.Array[Any]) -> Any:
     offsets = np.frombuffer(flat.buffers()[1], np.int32)[flat.offset : flat.offset + len(flat) + 1]
     return memoryview(flat.buffers()[2])[offsets[0] : offsets[-1]]
 
 
-def _bytes(column: pa.ChunkedArray, width: int) -> Mask:
+def _bytes(column: pa.ChunkedArray[Any], width: int) -> Mask:
     joined = b"".join(column.to_pylist())
     return np.frombuffer(joined, np.uint8).reshape(-1, width).astype(np.bool_)
 
 
 def pack(
-    keys: pa.Array, here: Baselines, chosen: npt.NDArray[Any], *, layout: int, epoch: int
+    keys: pa.Array[Any], here: Baselines, chosen: npt.NDArray[Any], *, layout: int, epoch: int
 ) -> pa.Table:
     """The ledger rows of the chosen keys (row numbers), ready for `ledger_put`."""
     n, width = len(chosen), here.s.shape[1]
@@ -183,7 +183,7 @@ def pack(
     )
 
 
-def _packed(matrix: npt.NDArray[Any], wanted: Mask, *, null: bool) -> pa.Array:
+def _packed(matrix: npt.NDArray[Any], wanted: Mask, *, null: bool) -> pa.Array[Any]:
     """One binary value a row: the row's bytes where wanted, else null (or empty)."""
     size = matrix.dtype.itemsize * matrix.shape[1]
     lengths = np.where(wanted, size, 0)
@@ -199,7 +199,7 @@ def _packed(matrix: npt.NDArray[Any], wanted: Mask, *, null: bool) -> pa.Array:
 # --- ledger keys -----------------------------------------------------------------------------------------------------
 
 
-def encode_key(records: pa.Table, key: Mapping[str, Type]) -> pa.Array:
+def encode_key(records: pa.Table, key: Mapping[str, Type]) -> pa.Array[Any]:
     """The ledger's form of source keys: the number itself, the text itself, or a JSON list of
     texts.
     """
@@ -213,7 +213,7 @@ def encode_key(records: pa.Table, key: Mapping[str, Type]) -> pa.Array:
     )
 
 
-def decode_key(keys: pa.Array, key: Mapping[str, Type]) -> pa.Table:
+def decode_key(keys: pa.Array[Any], key: Mapping[str, Type]) -> pa.Table:
     """The source keys of ledger keys: the inverse of `encode_key`."""
     if len(key) == 1:
         ((name, type_),) = key.items()
@@ -233,13 +233,13 @@ def decode_key(keys: pa.Array, key: Mapping[str, Type]) -> pa.Table:
     )
 
 
-def _text(values: pa.Array, type_: Type) -> pa.Array:
+def _text(values: pa.Array[Any], type_: Type) -> pa.Array[Any]:
     if type_.name == "bytes":
         return pa.array([None if v is None else v.hex() for v in values.to_pylist()], pa.string())
     return values.cast(pa.string())
 
 
-def _value(values: pa.Array, type_: Type) -> pa.Array:
+def _value(values: pa.Array[Any], type_: Type) -> pa.Array[Any]:
     if type_.name == "bytes":
         return pa.array(
             [None if v is None else bytes.fromhex(v) for v in values.to_pylist()], pa.binary()

@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -54,23 +56,28 @@ class Shape:
         return None if self.clock is None else list(self.fields)[self.clock]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Batch:
     """Mapped source records: n rows.
 
-    `keys` has the target key columns, `ledger_keys` the source's native key as the ledger stores
-    it, `values` the mapped fields in the target's types with their fingerprints `prints`; for a
-    record that is gone or unknown they are NULL. `source` is the record as read, for dead letters;
-    `dead` holds, by row, why a record could not be mapped.
+    `keys` has the target key columns, `ledger_keys` the source's native key as the ledger stores it,
+    `values` the mapped fields in the target's `types`; for a record that is gone or unknown they
+    are NULL. `source` is the record as read, for dead letters; `dead` holds, by row, why a record
+    could not be mapped.
     """
 
     keys: pa.Table
-    ledger_keys: pa.Array
+    ledger_keys: pa.Array[Any]
     values: pa.Table
-    prints: Prints
+    types: Mapping[str, Type]
     presence: npt.NDArray[np.int8]
     source: pa.Table | None = None
     dead: Mapping[int, Misfit] = field(default_factory=dict[int, Misfit])
+
+    @cached_property
+    def prints(self) -> Prints:
+        """The fingerprints of `values` (n, f); computed when first asked for."""
+        return prints_of(self.values, self.types)
 
     @property
     def rows(self) -> int:
@@ -82,17 +89,18 @@ class Batch:
         if len(rows) == self.rows:
             return self
         chosen = pa.array(rows)
-        source = self.source.take(chosen) if self.source is not None else None
-        dead = {i: self.dead[int(row)] for i, row in enumerate(rows) if int(row) in self.dead}
-        return Batch(
+        taken = Batch(
             self.keys.take(chosen),
             self.ledger_keys.take(chosen),
             self.values.take(chosen),
-            self.prints[rows],
+            self.types,
             self.presence[rows],
-            source,
-            dead,
+            self.source.take(chosen) if self.source is not None else None,
+            {i: self.dead[int(row)] for i, row in enumerate(rows) if int(row) in self.dead},
         )
+        if "prints" in self.__dict__:
+            taken.__dict__["prints"] = self.prints[rows]
+        return taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +119,12 @@ class Seen:
     baselines: Baselines
 
 
-def gone_batch(shape: Shape, keys: pa.Table, ledger_keys: pa.Array) -> Batch:
+def gone_batch(shape: Shape, keys: pa.Table, ledger_keys: pa.Array[Any]) -> Batch:
     """A batch of records that the source is proven not to have any more."""
     n = keys.num_rows
     values = pa.table({name: pa.nulls(n, type_.arrow) for name, type_ in shape.fields.items()})
-    return Batch(
-        keys,
-        ledger_keys,
-        _rows(values, n),
-        np.zeros((n, len(shape.fields)), np.int64),
-        np.full(n, Presence.GONE, np.int8),
-    )
+    presence = np.full(n, Presence.GONE, np.int8)
+    return Batch(keys, ledger_keys, _rows(values, n), shape.fields, presence)
 
 
 def _rows(table: pa.Table, n: int) -> pa.Table:
@@ -129,14 +132,9 @@ def _rows(table: pa.Table, n: int) -> pa.Table:
     return table if table.num_columns else pa.table({"__none": pa.nulls(n)})
 
 
-def see(tx: Transaction, batch: Batch, shape: Shape, *, fresh: bool = False) -> Seen:
-    """Fetch the target's records and the baselines of a batch.
-
-    `fresh` says that there are none of either.
-    """
+def see(tx: Transaction, batch: Batch, shape: Shape) -> Seen:
+    """Fetch the target's records and the baselines of a batch."""
     n, width = batch.rows, len(shape.fields)
-    if fresh:
-        return unseen(batch, shape)
     fetched = tx.fetch(batch.keys)
     baselines = none_of(n, width)
     if shape.ledger:
@@ -156,21 +154,7 @@ def see(tx: Transaction, batch: Batch, shape: Shape, *, fresh: bool = False) -> 
     return Seen(target, flagged, current, prints, misfits, baselines)
 
 
-def unseen(batch: Batch, shape: Shape) -> Seen:
-    """The view of a batch of which the target has nothing."""
-    n, width = batch.rows, len(shape.fields)
-    nothing = np.zeros(n, np.bool_)
-    return Seen(
-        nothing,
-        nothing,
-        batch.values.slice(0, 0),
-        np.zeros((n, width), np.int64),
-        (),
-        none_of(n, width),
-    )
-
-
-def _is_flagged(column: pa.ChunkedArray) -> Mask:
+def _is_flagged(column: pa.ChunkedArray[Any]) -> Mask:
     if pa.types.is_boolean(column.type):
         return pc.fill_null(column, False).to_numpy()
     return column.is_valid().to_numpy()
@@ -208,7 +192,7 @@ def sides(batch: Batch, seen: Seen, shape: Shape) -> Sides:
 
 def _later(batch: Batch, seen: Seen, shape: Shape) -> Mask:
     name = shape.clock_name
-    if name is None or seen.current.num_rows != batch.rows:
+    if name is None:
         return np.zeros(batch.rows, np.bool_)
     source, target = batch.values.column(name), seen.current.column(name)
     # Both have the target's type, so both already have the coarser precision of the two.
@@ -249,7 +233,7 @@ def sides_by_clock(batch: Batch, seen: Seen, shape: Shape, last_sync: datetime |
     )
 
 
-def _after(column: pa.ChunkedArray, instant: datetime) -> Mask:
+def _after(column: pa.ChunkedArray[Any], instant: datetime) -> Mask:
     kind = column.type
     bound = instant if getattr(kind, "tz", None) else instant.replace(tzinfo=None)
     if pa.types.is_string(kind):

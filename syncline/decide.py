@@ -226,7 +226,7 @@ def reread(
         )
 
 
-def _ledger_keys(run: Opened, texts: Sequence[str]) -> pa.Array:
+def _ledger_keys(run: Opened, texts: Sequence[str]) -> pa.Array[Any]:
     keys = pa.array(list(texts), pa.string())
     ((_, type_), *more) = run.source_key.items()
     return keys.cast(pa.int64()) if not more and type_.is_integer else keys

@@ -10,7 +10,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import numpy as np
@@ -37,10 +37,12 @@ def reconcile(syncing: Syncing) -> None:
     run = syncing.run
     if not (run.spec.ledger or run.mapping.exclusive):
         return  # nothing tells our records from the target's own
-    with tempfile.TemporaryDirectory(prefix="syncline-") as folder:
-        with duckdb.connect(str(Path(folder) / "keys.duckdb")) as db:
-            known = _gather(db, run)
-            candidates = list(_missing(db))
+    with (
+        tempfile.TemporaryDirectory(prefix="syncline-") as folder,
+        duckdb.connect(str(Path(folder) / "keys.duckdb")) as db,
+    ):
+        known = _gather(db, run)
+        candidates = list(_missing(db))
     gone = [batch for keys in candidates if (batch := _proven(run, syncing, keys)) is not None]
     count = sum(batch.rows for batch in gone)
     if count == 0:
@@ -65,17 +67,17 @@ def _gather(db: duckdb.DuckDBPyConnection, run: Opened) -> int:
     with run.target.begin(run.spec, write=False) as tx:
         for keys in _our_keys(tx, run):
             _append(db, "ours", keys)
-    count = db.execute("select count(*) from ours").fetchone()
-    return int(count[0]) if count else 0
+    ((count,),) = db.execute("select count(*) from ours").fetchall()
+    return int(count)
 
 
-def _append(db: duckdb.DuckDBPyConnection, table: str, keys: pa.Array) -> None:
+def _append(db: duckdb.DuckDBPyConnection, table: str, keys: pa.Array[Any]) -> None:
     db.register("incoming", pa.table({"k": keys}))
     db.execute(f"insert into {table} select k from incoming")
     db.unregister("incoming")
 
 
-def _our_keys(tx: Transaction, run: Opened) -> Iterator[pa.Array]:
+def _our_keys(tx: Transaction, run: Opened) -> Iterator[pa.Array[Any]]:
     """The ledger keys of the records that came from the source, as far as we know."""
     if run.spec.ledger:
         for rows in tx.ledger_scan():
@@ -90,13 +92,13 @@ def _our_keys(tx: Transaction, run: Opened) -> Iterator[pa.Array]:
         )
 
 
-def _missing(db: duckdb.DuckDBPyConnection) -> Iterator[pa.Array]:
+def _missing(db: duckdb.DuckDBPyConnection) -> Iterator[pa.Array[Any]]:
     rows = db.sql("select k from ours anti join theirs using (k)").to_arrow_table()
     for start in range(0, rows.num_rows, BATCH):
         yield rows.slice(start, BATCH).column("k").combine_chunks()
 
 
-def _proven(run: Opened, syncing: Syncing, ledger_keys: pa.Array) -> Batch | None:
+def _proven(run: Opened, syncing: Syncing, ledger_keys: pa.Array[Any]) -> Batch | None:
     """Those of the missing keys that a probe in a newer snapshot does not find either."""
     source_keys = decode_key(ledger_keys, run.source_key)
     found, _ = run.source.fetch(run.read, source_keys)

@@ -11,13 +11,13 @@ import queue
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from syncline.baseline import encode_key, prints_of
+from syncline.baseline import encode_key
 from syncline.batch import Batch, Shape
 from syncline.classify import Presence
 from syncline.endpoints.base import SourceBatch
@@ -94,12 +94,16 @@ def pages(
     source_key: Mapping[str, Type],
     *,
     sees_gone: bool,
+    compared: bool = True,
 ) -> Iterator[Page]:
-    """The batches of a read, mapped and fingerprinted, ahead of their consumer."""
+    """The batches of a read, mapped ahead of their consumer; fingerprinted too if `compared`."""
 
     def mapped() -> Iterator[Page]:
         for batch in ahead(batches, "read"):
-            yield page(batch, mapper.map(batch), shape, source_key, sees_gone=sees_gone)
+            one = page(batch, mapper.map(batch), shape, source_key, sees_gone=sees_gone)
+            if compared:
+                _ = one.batch.prints  # here, while the writer writes the batch before
+            yield one
 
     yield from ahead(mapped(), "map")
 
@@ -127,12 +131,11 @@ def page(
         for row in np.flatnonzero(ledger_keys.is_null().to_numpy(zero_copy_only=False)):
             dead[int(row)] = Misfit(int(row), next(iter(source_key)), "the key is null", "null")
     presence[list(dead)] = Presence.UNKNOWN
-    prints = prints_of(mapped.fields, shape.fields)
     batch = Batch(
         mapped.keys,
         ledger_keys,
         mapped.fields,
-        prints,
+        shape.fields,
         presence.astype(np.int8),
         mapped.source,
         dead,
@@ -168,9 +171,9 @@ def _without_doubles(batch: Batch) -> Batch:
     if len(dead) == len(batch.dead):
         return batch
     return Batch(
-        batch.keys, batch.ledger_keys, batch.values, batch.prints, presence, batch.source, dead
+        batch.keys, batch.ledger_keys, batch.values, batch.types, presence, batch.source, dead
     )
 
 
-def _distinct(column: pa.Array | pa.ChunkedArray) -> int:
+def _distinct(column: pa.Array[Any] | pa.ChunkedArray[Any]) -> int:
     return pc.count_distinct(column, mode="all").as_py()

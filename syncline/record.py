@@ -168,7 +168,7 @@ def canonical_decimal(value: Decimal) -> str:
     return "0" if text in {"-0", ""} else text
 
 
-def canonical_array(values: pa.Array, type_: Type) -> pa.Array:
+def canonical_array(values: pa.Array[Any], type_: Type) -> pa.Array[Any]:
     """The column in its one form: documents with sorted keys, unbounded decimals without trailing
     zeros.
     """
@@ -185,7 +185,7 @@ def canonical_array(values: pa.Array, type_: Type) -> pa.Array:
 
 
 def fingerprints(
-    values: pa.Array | pa.ChunkedArray, type_: Type
+    values: pa.Array[Any] | pa.ChunkedArray[Any], type_: Type
 ) -> np.ndarray[Any, np.dtype[np.int64]]:
     """64-bit fingerprints of a column, one a value; stable across versions (xxh3, golden-tested).
 
@@ -210,7 +210,7 @@ def fingerprints(
 
 
 def _with_nulls(
-    prints: np.ndarray[Any, Any], array: pa.Array
+    prints: np.ndarray[Any, Any], array: pa.Array[Any]
 ) -> np.ndarray[Any, np.dtype[np.int64]]:
     result = prints.view(np.int64)
     if array.null_count:
@@ -219,7 +219,7 @@ def _with_nulls(
     return result
 
 
-def _float_bits(array: pa.Array) -> np.ndarray[Any, np.dtype[np.int64]]:
+def _float_bits(array: pa.Array[Any]) -> np.ndarray[Any, np.dtype[np.int64]]:
     numbers = (
         pc.fill_null(array.cast(pa.float64()), 0.0).to_numpy(zero_copy_only=False) + 0.0
     )  # -0.0 equals 0.0
@@ -240,7 +240,7 @@ def _mix(numbers: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.uint64]]:
     return x ^ (x >> np.uint64(31))
 
 
-def _decimal_prints(array: pa.Array) -> np.ndarray[Any, np.dtype[np.uint64]]:
+def _decimal_prints(array: pa.Array[Any]) -> np.ndarray[Any, np.dtype[np.uint64]]:
     words = np.frombuffer(array.buffers()[1], dtype=np.int64)[
         2 * array.offset : 2 * (array.offset + len(array))
     ]
@@ -249,7 +249,7 @@ def _decimal_prints(array: pa.Array) -> np.ndarray[Any, np.dtype[np.uint64]]:
     return _mix(_mix(low).view(np.int64) ^ np.where(high == (low >> 63), 0, high * 31 + 7))
 
 
-def _bytes_prints(array: pa.Array) -> np.ndarray[Any, np.dtype[np.uint64]]:
+def _bytes_prints(array: pa.Array[Any]) -> np.ndarray[Any, np.dtype[np.uint64]]:
     import polars as pl  # imported on demand: 0.2 s that a run without comparison does not pay
     import polars_hash as plh
 

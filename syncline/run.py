@@ -16,11 +16,10 @@ import numpy as np
 from syncline.baseline import Layout
 from syncline.batch import Shape
 from syncline.classify import Rules
-from syncline.connections import open_endpoint
 from syncline.endpoints.base import Endpoint, ReadSpec, TargetSpec
-from syncline.errors import InputError
 from syncline.ledger import Document, layout_number
-from syncline.mapping.compile import BoundMapping, bind
+from syncline.mapping.bound import BoundMapping
+from syncline.mapping.compile import bind
 from syncline.mapping.model import Mapping as MappingFile
 from syncline.record import Type
 from syncline.resolve import Policy
@@ -78,9 +77,9 @@ def opened(
     """
     mapping = project.mapping(name)
     with ExitStack() as stack:
-        source = open_endpoint(project.connections[mapping.source.connection])
+        source = project.open(mapping.source.connection)
         stack.callback(source.close)
-        target = open_endpoint(project.connections[mapping.target.connection])
+        target = project.open(mapping.target.connection)
         stack.callback(target.close)
         bound = bind(mapping, source=source, target=target, project=project)
         policy_of(
@@ -106,26 +105,10 @@ def _complete(
     if mapping.deletes.mode != "ignore":
         read = replace(read, filters=())  # a record that left `where` is gone: it must be seen
     spec = bound.target
-    if mapping.deletes.mode == "soft":
-        spec = replace(spec, fields={**spec.fields, **_soft_column(mapping, bound)})
+    if bound.soft_delete is not None:
+        name, type_ = bound.soft_delete
+        spec = replace(spec, fields={**spec.fields, name: type_})
     return Opened(project, mapping, bound, source, target, read, spec)
-
-
-def _soft_column(mapping: MappingFile, bound: BoundMapping) -> dict[str, Type]:
-    name = mapping.deletes.column
-    if name is None:
-        raise InputError(
-            f"{mapping.name}: deletes of mode soft need the column that marks them",
-            hint="deletes: {mode: soft, column: deleted_at}",
-        )
-    info = bound.target_info
-    if info is not None and name in info.columns:
-        return {name: info.columns[name].type}
-    if info is None or info.open_columns:
-        return {name: Type("timestamptz", 3)}
-    raise InputError(
-        f"{mapping.name}: the target {info.name} has no column {name!r} to mark deletes with"
-    )
 
 
 def layout_of(bound: BoundMapping) -> Layout:
@@ -161,7 +144,7 @@ def shape_of(run: Opened, document: Document) -> Shape:
         layouts=document.layouts,
         layout=number,
         clock=list(fields).index(clock) if clock in fields else None,
-        soft=run.mapping.deletes.column if run.mapping.deletes.mode == "soft" else None,
+        soft=run.bound.soft_delete[0] if run.bound.soft_delete else None,
     )
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from syncline.apply import Applied, apply, baselines_after, held_now
+from syncline.apply import Applied, apply, baselines_after, fill, held_now
 from syncline.baseline import DEAD, NOT_HELD, pack
 from syncline.batch import Batch, Rows, Seen, Shape, record, see, sides, sides_by_clock
 from syncline.classify import Change, Effect, FieldEffect, Presence, Rules, classify
@@ -91,11 +91,10 @@ def judge(
     batch: Batch,
     terms: Terms,
     *,
-    fresh: bool = False,
     decided: Mapping[int, Resolution] | None = None,
 ) -> tuple[Seen, Change, Verdict]:
     """See, classify and resolve a batch; writes nothing."""
-    seen = see(tx, batch, terms.shape, fresh=fresh)
+    seen = see(tx, batch, terms.shape)
     if terms.by_clock:
         change = classify(sides_by_clock(batch, seen, terms.shape, terms.last_sync), terms.rules)
     else:
@@ -126,17 +125,30 @@ def settle(
     """
     outcome = Outcome()
     batch = _without_null_keys(batch, terms, outcome)
+    if fresh:
+        batch = batch.take(_fill(tx, batch, terms, outcome))
     for _ in range(ROUNDS):
         if batch.rows == 0:
             return outcome
-        moved = _round(tx, batch, terms, outcome, fresh=fresh, decided=decided or {})
+        moved = _round(tx, batch, terms, outcome, decided or {})
         # A decision was made on what has just moved: it is not carried over, the record waits again.
-        batch, fresh, decided = batch.take(moved), False, None
+        batch, decided = batch.take(moved), None
     if batch.rows:
         raise Transient(
             f"{batch.rows} records of {terms.shape.mapping} keep changing on the target while being written"
         )
     return outcome
+
+
+def _fill(tx: Transaction, batch: Batch, terms: Terms, outcome: Outcome) -> Rows:
+    """Insert what is believed to be new, without looking first; the rows that need looking at.
+
+    A key that is taken after all is not written (nor is its ledger row), so that the belief may be
+    wrong: those rows are then seen and classified as any other.
+    """
+    landed = fill(tx, batch, terms.shape, read_back=terms.read_back, epoch=terms.epoch)
+    outcome.inserted += int(landed.sum())
+    return np.flatnonzero(~landed)
 
 
 def _without_null_keys(batch: Batch, terms: Terms, outcome: Outcome) -> Batch:
@@ -155,11 +167,9 @@ def _round(
     batch: Batch,
     terms: Terms,
     outcome: Outcome,
-    *,
-    fresh: bool,
     decided: Mapping[int, Resolution],
 ) -> Rows:
-    seen, _, verdict = judge(tx, batch, terms, fresh=fresh, decided=decided)
+    seen, _, verdict = judge(tx, batch, terms, decided=decided)
     # To the second: every column that can hold an instant can hold that.
     now = datetime.now(UTC).replace(microsecond=0)
     done = apply(tx, batch, seen, verdict, terms.shape, now)
@@ -172,7 +182,7 @@ def _round(
             packed = pack(
                 batch.ledger_keys, after, rows, layout=terms.shape.layout, epoch=terms.epoch
             )
-            tx.ledger_put(packed, fresh=fresh)
+            tx.ledger_put(packed, fresh=False)
     _tell(batch, seen, verdict, done, terms, outcome)
     return np.flatnonzero(done.moved)
 

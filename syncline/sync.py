@@ -261,9 +261,14 @@ class Syncing:
 
     def _settle_pages(self, read: Read, *, fresh: bool) -> None:
         with self.run.bound.mapper() as mapper:
-            source_key = self.run.source_key
+            shape = self.terms.shape
             for page in pages(
-                read.batches(), mapper, self.terms.shape, source_key, sees_gone=self.run.sees_gone
+                read.batches(),
+                mapper,
+                shape,
+                self.run.source_key,
+                sees_gone=self.run.sees_gone,
+                compared=shape.ledger or not fresh,
             ):
                 self._settle_page(page, fresh=fresh)
                 if self.options.cancelled is not None and self.options.cancelled():

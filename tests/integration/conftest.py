@@ -32,15 +32,15 @@ def open_url(kind: str, url: str) -> Endpoint:
             return MongoEndpoint(url)
 
 
-@pytest.fixture(params=PRODUCTS)
+@pytest.fixture(params=PRODUCTS, scope="module")
 def target(request: pytest.FixtureRequest) -> Iterator[Endpoint]:
-    """A target database of each kind, empty."""
+    """A target database of each kind; the tests of a module share it, each with tables of its own."""
     if request.param == "memory":
         from syncline.endpoints.memory import MemoryEndpoint
 
         yield MemoryEndpoint()
         return
-    new_database = request.getfixturevalue("new_database")
+    new_database = request.getfixturevalue("new_module_database")
     endpoint = open_url(request.param, new_database(request.param))
     yield endpoint
     endpoint.close()

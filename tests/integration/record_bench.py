@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from syncline.baseline import Baselines, Layout, prints_of, unpack
+from syncline.baseline import Baselines, Layout, unpack
 from syncline.batch import Batch, Shape
 from syncline.classify import Presence, Rules
 from syncline.endpoints.base import Endpoint, Fetched, TargetSpec, Transaction
@@ -21,12 +22,13 @@ from syncline.strategy import load_strategy
 Record = Mapping[str, Any] | None
 """A record's fields; None where it is gone."""
 
+_NUMBERS = itertools.count()
 KEY = {"id": Type("bigint")}
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
 
 
 class RecordBench:
-    """A table `people` (id, name, city, at) on a target, its ledger, and the strategy that settles it."""
+    """A table of people (id, name, city, at) on a target, its ledger, and the strategy that settles it."""
 
     def __init__(
         self, target: Endpoint, strategy: str = "source", *, fields: Mapping[str, str] | None = None,
@@ -34,20 +36,21 @@ class RecordBench:
         soft: str | None = None,
     ) -> None:  # fmt: skip
         self.target = target
+        name = f"people_{next(_NUMBERS)}"
         types = {"name": Type("text"), "city": Type("text"), "at": Type("timestamptz", 3)}
         types = {name: target.fits(type_) for name, type_ in types.items()}
         stored = types | ({soft: target.fits(Type("timestamptz", 3))} if soft else {})
-        target.create_table("people", KEY, stored)
-        info = target.describe("people")
+        target.create_table(name, KEY, stored)
+        info = target.describe(name)
         assert info is not None
         if not info.open_columns:
             stored = {name: info.columns[name].type for name in stored}
             types = {name: stored[name] for name in types}
         self.types = types
-        self.spec = TargetSpec("people", "people", KEY, stored, ledger=ledger, ledger_key=Type("bigint"))
+        self.spec = TargetSpec(name, name, KEY, stored, ledger=ledger, ledger_key=Type("bigint"))
         target.prepare(self.spec)
         layout: Layout = tuple((name, "d", str(type_)) for name, type_ in types.items())
-        self.shape = Shape("people", KEY, types, ledger, [layout], 0, clock=2, soft=soft)
+        self.shape = Shape(name, KEY, types, ledger, [layout], 0, clock=2, soft=soft)
         own = {name: (by, load_strategy(by, None)) for name, by in (fields or {}).items()}
         names = [(fields or {}).get(name, strategy) for name in types]
         contact = (first_contact, load_strategy(first_contact, None)) if first_contact else None
@@ -66,7 +69,7 @@ class RecordBench:
         values = self._table([record or {} for record in source.values()])
         here = [Presence.GONE if record is None else Presence.HERE for record in source.values()]
         presence = np.array([Presence.UNKNOWN] * len(source) if unknown else here, np.int8)
-        return Batch(keys, keys.column("id").combine_chunks(), values, prints_of(values, self.types), presence, values)
+        return Batch(keys, keys.column("id").combine_chunks(), values, self.types, presence, values)
 
     def sync(self, source: Mapping[int, Record], *, unknown: bool = False) -> Outcome:
         """Settle these source records, and commit."""

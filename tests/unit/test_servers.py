@@ -247,7 +247,7 @@ def test_removing_leaves_nothing(root: Path, postgres_server: Server) -> None:
 def test_a_place_that_an_unprivileged_user_cannot_reach_is_stood_in_for(
     tmp_path: Path, postgres_server: Server
 ) -> None:
-    """A project below /root works for root, and the rights of /root stay as they are."""
+    """A project in the home of root works, and the rights of that home stay as they are."""
     del postgres_server
     if os.geteuid() != 0:
         pytest.skip("only root starts servers as another user")

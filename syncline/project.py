@@ -1,0 +1,206 @@
+"""A project: the directory that holds `connections.yaml`, `mappings/`, `resolvers/` and `hooks.py`."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+from syncline.connections import FILE, Connections, load_connections, open_endpoint
+from syncline.endpoints.base import Endpoint
+from syncline.errors import InputError, MappingErrors, Problem
+from syncline.mapping.forms import PythonForm
+from syncline.mapping.load import load_mapping, load_mappings, mapping_paths
+from syncline.mapping.model import Mapping
+from syncline.strategy import load_strategy
+
+PROJECT_VARIABLE: Final = "SYNCLINE_PROJECT"
+STORE_VARIABLE: Final = "SYNCLINE_STORE_URL"
+
+
+@dataclass(frozen=True)
+class Project:
+    """A user's project. Nothing is read before it is asked for."""
+
+    root: Path
+
+    @staticmethod
+    def find(start: Path | None = None, explicit: Path | None = None) -> Project:
+        """The project: `explicit`, else SYNCLINE_PROJECT, else the nearest directory from `start` (the working
+        directory) upwards that holds `connections.yaml`. Raises InputError where there is none.
+        """
+        if explicit is not None:
+            return Project._at(explicit, "--project")
+        if named := os.environ.get(PROJECT_VARIABLE):
+            return Project._at(Path(named), PROJECT_VARIABLE)
+        here = (start or Path.cwd()).resolve()
+        for directory in (here, *here.parents):
+            if (directory / FILE).is_file():
+                return Project(directory)
+        raise InputError(
+            f"no project here: neither {here} nor any directory above it holds {FILE}",
+            hint="syncline init DIR makes one; --project DIR or SYNCLINE_PROJECT names one",
+        )
+
+    @staticmethod
+    def _at(path: Path, by: str) -> Project:
+        root = path.expanduser().resolve()
+        if not (root / FILE).is_file():
+            raise InputError(f"{root} ({by}) holds no {FILE}", hint=f"syncline init {path}")
+        return Project(root)
+
+    @cached_property
+    def connections(self) -> Connections:
+        """The connections. Raises MappingErrors with all that is wrong in their file."""
+        return load_connections(self.root)
+
+    def open(self, name: str) -> Endpoint:
+        """Open the database of this connection; the caller closes it."""
+        return open_endpoint(self.connections[name])
+
+    @property
+    def mappings_dir(self) -> Path:
+        """Where mappings are."""
+        return self.root / "mappings"
+
+    @property
+    def mapping_paths(self) -> list[Path]:
+        """The files of the mappings, by name."""
+        return mapping_paths(self.mappings_dir)
+
+    def mapping(self, name: str) -> Mapping:
+        """The mapping of that name. Raises MappingErrors with all that is wrong with it, InputError for no such."""
+        for path in self.mapping_paths:
+            if path.stem == name:
+                mapping = load_mapping(path)
+                if problems := list(self._surroundings(mapping)):
+                    raise MappingErrors(problems)
+                return mapping
+        names = [path.stem for path in self.mapping_paths]
+        near = get_close_matches(name, names, 1)
+        raise InputError(
+            f"there is no mapping {name!r} in {self.mappings_dir}",
+            hint=f"did you mean {near[0]}?"
+            if near
+            else f"it holds: {', '.join(names) or 'none yet'}",
+        )
+
+    def mappings(self) -> tuple[list[Mapping], list[Problem]]:
+        """Every mapping that is right, by name, and the problems of all the others."""
+        loaded, problems = load_mappings(self.mappings_dir)
+        right: list[Mapping] = []
+        for mapping in loaded:
+            found = list(self._surroundings(mapping))
+            problems.extend(found)
+            if not found:
+                right.append(mapping)
+        return right, problems
+
+    def _surroundings(self, mapping: Mapping) -> Iterator[Problem]:
+        """What of a mapping does not agree with the rest of the project."""
+        known = list(self.connections)
+        places = [("source", mapping.source.connection), ("target", mapping.target.connection)]
+        paths = [((part, "connection"), name) for part, name in places]
+        paths += [
+            (("lookups", n, "connection"), one.connection) for n, one in mapping.lookups.items()
+        ]
+        for path, name in paths:
+            if name not in known:
+                near = get_close_matches(name, known, 1)
+                advice = f"did you mean `{near[0]}`?" if near else f"it holds: {', '.join(known)}"
+                yield mapping.problem(path, f"there is no connection `{name}` in {FILE}; {advice}")
+        names = {path.stem for path in self.mapping_paths}
+        for index, name in enumerate(mapping.after):
+            if name not in names:
+                yield mapping.problem(("after", index), f"there is no mapping `{name}`")
+        yield from self._code(mapping)
+
+    def _code(self, mapping: Mapping) -> Iterator[Problem]:
+        conflicts = mapping.conflicts
+        used = [(("conflicts", "strategy"), conflicts.strategy)]
+        used += [(("conflicts", "fields", field), name) for field, name in conflicts.fields.items()]
+        for path, name in used:
+            try:
+                load_strategy(name, self.resolvers_dir)
+            except InputError as error:
+                yield mapping.problem(path, f"{error}; {error.hint}" if error.hint else str(error))
+        for name, rule in mapping.fields.items():
+            if isinstance(rule, PythonForm):
+                try:
+                    self.hooks.function(rule.python)
+                except InputError as error:
+                    yield mapping.problem(("fields", name, "python"), str(error))
+
+    @property
+    def resolvers_dir(self) -> Path:
+        """Where the project's own strategies are; it may be missing."""
+        return self.root / "resolvers"
+
+    @cached_property
+    def hooks(self) -> Hooks:
+        """The project's Python functions."""
+        return Hooks(self.root)
+
+    @property
+    def state_dir(self) -> Path:
+        """`.syncline/`, made for its owner alone where it is missing."""
+        path = self.root / ".syncline"
+        path.mkdir(mode=0o700, exist_ok=True)
+        return path
+
+    @property
+    def store_url(self) -> str:
+        """The control store's URL: SYNCLINE_STORE_URL, else SQLite in `.syncline/`. It may hold a password."""
+        return os.environ.get(STORE_VARIABLE) or f"sqlite:///{self.state_dir / 'store.db'}"
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """The Python functions of a project, loaded by path and from inside it only."""
+
+    root: Path
+    _modules: dict[Path, ModuleType] = field(default_factory=dict[Path, ModuleType], repr=False)
+
+    def function(self, dotted: str) -> Callable[..., Any]:
+        """The function `hooks.score`: `score` of `hooks.py`. Raises InputError where there is none such."""
+        path = self._file(dotted)
+        found = getattr(self._module(path, dotted), dotted.rpartition(".")[2], None)
+        if not inspect.isfunction(found):
+            raise InputError(f"{path} has no function {dotted.rpartition('.')[2]!r}")
+        return found
+
+    def digest(self, dotted: str) -> str:
+        """Changes whenever the file that holds the function does."""
+        return hashlib.sha256(self._file(dotted).read_bytes()).hexdigest()[:16]
+
+    def _file(self, dotted: str) -> Path:
+        parts = dotted.split(".")
+        path = self.root.joinpath(*parts[:-1]).with_suffix(".py").resolve()
+        if not path.is_relative_to(self.root.resolve()):
+            raise InputError(f"{dotted}: {path} lies outside the project")
+        if not path.is_file():
+            raise InputError(f"{dotted}: there is no file {path}")
+        return path
+
+    def _module(self, path: Path, dotted: str) -> ModuleType:
+        if path in self._modules:
+            return self._modules[path]
+        spec = importlib.util.spec_from_file_location(f"syncline_project_{path.stem}", path)
+        if spec is None or spec.loader is None:
+            raise InputError(f"{dotted}: {path} is not a Python file")
+        module = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise InputError(f"{dotted}: {path} can't be loaded: {reason}") from error
+        self._modules[path] = module
+        return module
