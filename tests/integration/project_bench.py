@@ -42,6 +42,12 @@ def person(key: int, **changes: Any) -> dict[str, Any]:
     return record | changes
 
 
+def now() -> dt.datetime:
+    """The present, in the milliseconds that every database keeps: what an application stamps its edits with."""
+    instant = dt.datetime.now(dt.UTC)
+    return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
+
+
 class Side:
     """One database, edited as its own users edit it: by SQL, or by the MongoDB driver."""
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import NewDatabase
-from tests.integration.project_bench import START, ProjectBench, Side, person
+from tests.integration.project_bench import ProjectBench, Side, now, person
 
 KINDS = ["postgres", "mariadb", "sqlite", "mongo"]
-LATER = START + dt.timedelta(days=1)
 
 
 @pytest.mark.parametrize("target_kind", KINDS)
@@ -35,9 +33,9 @@ def test_a_pair_of_databases_is_kept_in_step(
     assert nothing.mode == "delta"
     assert (nothing.inserted, nothing.updated, nothing.deleted, nothing.status) == (0, 0, 0, "ok")
 
-    source.put(*(person(key, updated_at=LATER) for key in range(250, 280)))
+    source.put(*(person(key, updated_at=now()) for key in range(250, 280)))
     for key in range(0, 40, 4):
-        source.edit(key, name=f"Moved {key}", city=None, updated_at=LATER)
+        source.edit(key, name=f"Moved {key}", city=None, updated_at=now())
     delta = bench.run()
     assert (delta.mode, delta.inserted, delta.updated) == ("delta", 30, 10)
     assert target.rows() == source.rows()

@@ -1,0 +1,445 @@
+"""Runs of one mapping, from one SQLite file to another: what a user meets day by day."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from syncline import checkpoint, decide, ledger
+from syncline.endpoints.base import Range
+from syncline.errors import GuardStopped, InputError, LeaseHeld, MappingErrors, TooManyDeadLetters
+from syncline.plan import plan
+from syncline.run import opened
+from syncline.status import status
+from syncline.store.model import Decision, State
+from syncline.store.store import Store
+from syncline.sync import Cancelled
+from tests.conftest import NewDatabase
+from tests.integration.project_bench import FIELDS, ProjectBench, Side, now, person
+
+Make = Callable[..., ProjectBench]
+DELTA = "delta: {cursor: updated_at}\n"
+
+
+@pytest.fixture
+def make(new_database: NewDatabase, tmp_path: Path) -> Make:
+    """Makes a project whose source has `count` people."""
+
+    def made(count: int = 100, *, rest: str = "", fields: str = FIELDS) -> ProjectBench:
+        source, target = (Side("sqlite", new_database("sqlite"), name) for name in ("people", "copy"))
+        source.create()
+        if count:
+            source.put(*(person(key) for key in range(count)))
+        return ProjectBench(tmp_path, source, target, rest=DELTA + rest, fields=fields)
+
+    return made
+
+
+def in_step(bench: ProjectBench) -> bool:
+    return bench.target.rows() == bench.source.rows()
+
+
+# --- going on ---
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from syncline.project import Project
+from syncline.sync import RunOptions, run
+
+def kill(progress):
+    if progress.read >= int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+run(Project.find(explicit=Path(sys.argv[1])), "people", RunOptions(batch_size=10, on_progress=kill))
+"""
+
+
+def test_f13_a_full_sync_killed_in_the_middle_goes_on_from_its_last_batch(make: Make) -> None:
+    """kill -9 after six of ten batches: the next run reads the other forty records, and the copy is exact."""
+    bench = make(100)
+    died = subprocess.run([sys.executable, "-c", KILLED, str(bench.folder), "60"], check=False, capture_output=True)
+    assert died.returncode == -signal.SIGKILL, died.stderr.decode()
+    assert len(bench.target.rows()) == 60
+    rest = bench.run(batch_size=10)
+    assert (rest.mode, rest.read, rest.inserted) == ("full", 40, 40)
+    assert in_step(bench)
+
+
+def test_f50_what_changes_behind_a_killed_full_sync_comes_with_the_next_delta(make: Make) -> None:
+    """A record of a batch that is already in changes before the run goes on: the delta brings it."""
+    bench = make(100)
+    subprocess.run([sys.executable, "-c", KILLED, str(bench.folder), "60"], check=False, capture_output=True)
+    bench.source.edit(5, name="Changed meanwhile", updated_at=now())
+    bench.run(batch_size=10)
+    assert bench.run().updated == 1
+    assert in_step(bench)
+
+
+def test_a_cancelled_run_ends_between_batches_and_is_gone_on_with(make: Make) -> None:
+    """Nothing is half done, and the lease is given up."""
+    bench = make(100)
+    with pytest.raises(Cancelled):
+        bench.run(batch_size=10, cancelled=lambda: True)
+    assert len(bench.target.rows()) == 10
+    assert bench.run().read == 90
+    assert in_step(bench)
+
+
+def test_f20_a_second_run_is_refused_and_told_who_holds_the_lease(make: Make) -> None:
+    """Two runs of one mapping at once: the second writes nothing."""
+    bench = make(100)
+
+    def second(_: Any) -> None:
+        with pytest.raises(LeaseHeld, match=f"written by .*:{os.getpid()}:"):
+            bench.run()
+
+    assert bench.run(on_progress=second).inserted == 100
+
+
+def test_f21_a_run_whose_lease_was_taken_writes_nothing_more(make: Make) -> None:
+    """A run frozen past its lease finds a newer epoch and stops before its next write."""
+    bench = make(100)
+
+    def stolen(_: Any) -> None:
+        with opened(bench.project, "people") as run, run.target.begin(run.spec) as tx:
+            row = tx.state()
+            assert row is not None
+            tx.put_state(epoch=row.epoch + 1, holder="thief", lease_seconds=60, document=row.document,
+                         expected_epoch=row.epoch)  # fmt: skip
+            tx.commit()
+
+    with pytest.raises(ledger.LeaseLost, match="taken by thief"):
+        bench.run(batch_size=10, on_progress=stolen)
+    assert len(bench.target.rows()) == 10
+
+
+def test_the_lease_of_a_dead_process_of_this_machine_need_not_run_out(make: Make) -> None:
+    """After kill -9 the next run starts at once."""
+    bench = make(100)
+    subprocess.run([sys.executable, "-c", KILLED, str(bench.folder), "60"], check=False, capture_output=True)
+    assert bench.run().status == "ok"
+
+
+# --- guards ---
+
+
+def test_f46_deletes_above_the_guard_stop_before_the_first_delete(make: Make) -> None:
+    """Half of the source is gone: nothing is deleted until it is allowed by name."""
+    bench = make(100, rest="deletes: {mode: mirror, guard: 5%}\n")
+    bench.run()
+    bench.source.remove(*range(50))
+    with pytest.raises(GuardStopped, match="50 of 100") as stopped:
+        bench.run()
+    assert stopped.value.reason == "deletes"
+    assert "--allow deletes" in stopped.value.hint
+    assert len(bench.target.rows()) == 100
+    assert bench.run(allow=frozenset({"deletes"})).deleted == 50
+    assert in_step(bench)
+
+
+@pytest.mark.parametrize("mode", ["delta", "full"])
+def test_f46_a_source_that_is_suddenly_empty_stops_the_run(mode: Any, make: Make) -> None:
+    """Every record gone at once is an accident until said otherwise."""
+    bench = make(100, rest="deletes: mirror\n")
+    bench.run()
+    bench.source.sql("delete from people")
+    with pytest.raises(GuardStopped) as stopped:
+        bench.run(mode=mode)
+    assert stopped.value.reason == "empty-source"
+    assert len(bench.target.rows()) == 100
+
+
+def test_f60_first_contact_with_many_differing_records_stops_at_the_guard(make: Make) -> None:
+    """A thousand conflicts at once are no queue: the run stops with the choices."""
+    bench = make(0, rest="conflicts: {strategy: manual, guard: 20%}\n")
+    bench.run()
+    bench.source.put(*(person(key, updated_at=now()) for key in range(1000)))
+    bench.target.put(*(person(key, name="Other") for key in range(1000)))
+    with pytest.raises(GuardStopped) as stopped:
+        bench.run()
+    assert stopped.value.reason == "conflicts"
+    assert "first_contact" in stopped.value.hint
+
+
+def test_f54_a_changed_key_stops(make: Make) -> None:
+    """The baselines are of the old key: no run can use them."""
+    bench = make(10, rest="conflicts: merge\n")
+    bench.source.sql("alter table people add column code text")
+    bench.source.sql("update people set code = 'c' || id")
+    bench.run()
+    path = bench.folder / "mappings" / "people.yaml"
+    path.write_text(path.read_text().replace("key: {id: id}", "key: {id: code}"))
+    with pytest.raises((GuardStopped, MappingErrors)):
+        bench.run()
+
+
+# --- changed mappings ---
+
+
+def test_f54_a_changed_expression_is_written_without_a_storm_of_conflicts(make: Make) -> None:
+    """The rebase writes the new expression where the target was not edited, and keeps edits of other fields."""
+    bench = make(50, rest="conflicts: manual\n")
+    bench.run()
+    bench.target.edit(3, city="Edited")
+    bench.write(fields=FIELDS.replace("name: name", "name: upper(name)"), rest=DELTA + "conflicts: manual\n")
+    rebased = bench.run()
+    assert (rebased.mode, rebased.updated, rebased.conflicts) == ("full", 50, 0)
+    rows = bench.target.rows()
+    assert rows[3]["name"] == "PERSON 3"
+    assert rows[3]["city"] == "Edited"
+
+
+def test_f54_a_field_added_to_the_mapping_is_filled(make: Make) -> None:
+    """The new field was NULL on the target: it is written, and nothing contests."""
+    bench = make(50, rest="conflicts: manual\n", fields=FIELDS.replace("  city: city\n", ""))
+    bench.run()
+    bench.target.sql("alter table copy add column city text")
+    bench.write(rest=DELTA + "conflicts: manual\n")
+    rebased = bench.run()
+    assert rebased.conflicts == 0
+    assert in_step(bench)
+
+
+def test_f52_a_record_that_leaves_where_is_gone(make: Make) -> None:
+    """It was read, and it does not satisfy `where` any more: its copy is deleted; one never in scope never arrives."""
+    bench = make(20, rest="deletes: {mode: mirror, guard: 50%}\nwhere: \"city = 'Rome'\"\n")
+    bench.run()
+    assert set(bench.target.rows()) == {key for key in range(20) if key % 3}
+    bench.source.edit(1, city="Bonn", updated_at=now())
+    assert bench.run().deleted == 1
+    assert 1 not in bench.target.rows()
+
+
+# --- dead letters ---
+
+
+def test_f25_one_poison_record_in_a_thousand_becomes_a_dead_letter(make: Make) -> None:
+    """999 land; the one is kept whole with its error, and lands by itself once it is mended at the source."""
+    fields = FIELDS.replace("name: name", 'name: {sql: "CAST(name AS BIGINT)", type: bigint}')
+    bench = make(0, fields=fields, rest="conflicts: merge\n")
+    bench.source.put(*(person(key, name="poison" if key == 500 else str(key)) for key in range(1000)))
+    first = bench.run()
+    assert (first.inserted, first.dead_letters, first.status) == (999, 1, "waiting")
+    with Store.open(bench.project.store_url) as store:
+        (letter,) = store.dead_letters("people")
+    assert (letter.ledger_key, letter.source["name"]) == ("500", "poison")
+    assert "poison" in letter.error
+    bench.source.edit(500, name="500")
+    assert decide.replay(bench.project, "people").inserted == 1
+    with Store.open(bench.project.store_url) as store:
+        assert not store.dead_letters("people")
+    assert len(bench.target.rows()) == 1000
+
+
+def test_too_many_dead_letters_fail_the_run_loudly(make: Make) -> None:
+    """Past the limit it is the mapping that is wrong, not the records."""
+    fields = FIELDS.replace("name: name", 'name: {sql: "CAST(name AS BIGINT)", type: bigint}')
+    bench = make(50, fields=fields, rest="dead_letters: {limit: 10}\n")
+    with pytest.raises(TooManyDeadLetters, match="more than 10"):
+        bench.run()
+
+
+# --- conflicts and people ---
+
+
+def contested(make: Make) -> tuple[ProjectBench, int]:
+    """Person 3, edited on both sides under `manual`; the number of the conflict."""
+    bench = make(10, rest="conflicts: manual\n")
+    bench.run()
+    bench.source.edit(3, name="From source", updated_at=now())
+    bench.target.edit(3, name="From target")
+    summary = bench.run()
+    assert (summary.conflicts, summary.queued, summary.status) == (1, 1, "waiting")
+    with Store.open(bench.project.store_url) as store:
+        (entry,) = store.conflicts(mapping="people", state=State.OPEN)
+    assert (entry.source or {})["name"] == "From source"
+    assert (entry.target or {})["name"] == "From target"
+    assert entry.contested == {"name"}
+    return bench, entry.id
+
+
+def decided(bench: ProjectBench, number: int, take: Any, **values: Any) -> None:
+    with Store.open(bench.project.store_url) as store:
+        entry = store.conflict(number)
+        store.decide(number, Decision(take, "ann", datetime.now(UTC), entry.source_prints, entry.target_prints, values))
+
+
+@pytest.mark.parametrize(
+    ("take", "values", "left"),
+    [("source", {}, "From source"), ("target", {}, "From target"), ("merge", {}, "From source"),
+     ("target", {"name": "By hand"}, "By hand")],
+)  # fmt: skip
+def test_a_decision_is_written_at_once_and_stands(take: Any, values: dict[str, str], left: str, make: Make) -> None:
+    """What the person chose is on the target, the conflict is applied, and the next run has nothing to do."""
+    bench, number = contested(make)
+    decided(bench, number, take, **values)
+    assert decide.apply_decisions(bench.project, "people") == 1
+    assert bench.target.rows()[3]["name"] == left
+    with Store.open(bench.project.store_url) as store:
+        assert store.conflict(number).state is State.APPLIED
+    assert bench.run().status == "ok"
+    assert bench.target.rows()[3]["name"] == left
+
+
+def test_f30_a_decision_on_values_that_have_moved_is_refused_and_shown_again(make: Make) -> None:
+    """The target was edited after the person looked: their decision is not written over it."""
+    bench, number = contested(make)
+    decided(bench, number, "source")
+    bench.target.edit(3, name="Edited again")
+    assert decide.apply_decisions(bench.project, "people") == 0
+    assert bench.target.rows()[3]["name"] == "Edited again"
+    with Store.open(bench.project.store_url) as store:
+        entry = store.conflict(number)
+    assert entry.state is State.OPEN
+    assert (entry.target or {})["name"] == "Edited again"
+
+
+def test_a_decision_waits_for_the_next_run_while_another_holds_the_lease(make: Make) -> None:
+    """It is not lost: the next run writes it first."""
+    bench, number = contested(make)
+    decided(bench, number, "source")
+    assert bench.run().updated == 1
+    assert bench.target.rows()[3]["name"] == "From source"
+
+
+def test_a_strategy_of_the_project_settles_conflicts(make: Make) -> None:
+    """`resolvers/longest.py` is `strategy: longest`."""
+    bench = make(10, rest="conflicts: longest\n")
+    (bench.folder / "resolvers").mkdir()
+    (bench.folder / "resolvers" / "longest.py").write_text(
+        "from syncline.conflict import Write\n\n"
+        "def resolve(conflict):\n"
+        "    sides = (conflict.source['name'], conflict.target['name'])\n"
+        "    return Write({'name': max(sides, key=len)})\n"
+    )
+    bench.run()
+    bench.source.edit(3, name="short", updated_at=now())
+    bench.target.edit(3, name="the longer one")
+    assert bench.run().conflicts == 1
+    assert bench.target.rows()[3]["name"] == "the longer one"
+
+
+def test_a_strategy_that_raises_sends_the_record_to_the_queue(make: Make) -> None:
+    """Not the run to its death: the other records land."""
+    bench = make(10, rest="conflicts: broken\n")
+    (bench.folder / "resolvers").mkdir()
+    (bench.folder / "resolvers" / "broken.py").write_text("def resolve(conflict):\n    raise KeyError('x')\n")
+    bench.run()
+    bench.source.edit(3, name="From source", updated_at=now())
+    bench.source.edit(4, name="Moved", updated_at=now())
+    bench.target.edit(3, name="From target")
+    summary = bench.run()
+    assert (summary.queued, summary.updated) == (1, 1)
+    with Store.open(bench.project.store_url) as store:
+        assert "KeyError" in store.conflicts(mapping="people")[0].reason
+
+
+# --- looking ---
+
+
+def test_plan_says_what_a_run_would_do_and_writes_nothing(make: Make) -> None:
+    """Counts and samples as the run will make them; neither rows, ledger nor state are touched."""
+    bench = make(10, rest="conflicts: manual\ndeletes: mirror\n")
+    first = plan(bench.project, "people")
+    assert (first.mode, first.counts["insert"]) == ("full", 10)
+    assert not bench.target.sql("select name from sqlite_master")
+    bench.run()
+    bench.source.edit(3, name="Moved", updated_at=now())
+    again = plan(bench.project, "people")
+    assert (again.mode, again.counts["update"]) == ("delta", 1)
+    (sample,) = [s for s in again.samples if s["effect"] == "update"]
+    assert sample["fields"]["name"] == ["Person 3", "Moved"]
+    json.dumps(again.as_dict(), default=str)
+
+
+def test_plan_follows_one_record_through_every_step(make: Make) -> None:
+    """`--key`: as read, as mapped, the target, the baseline, the effect."""
+    bench, _ = contested(make)
+    steps = {step["step"]: step for step in plan(bench.project, "people", key="3").steps}
+    assert steps["read"]["record"]["name"] == "From source"
+    assert steps["target"]["record"]["name"] == "From target"
+    assert steps["baseline"]["hold"] == "waits for a person"
+    assert steps["classify"]["fields"]["name"] == "contested"
+    assert steps["resolve"]["effect"] == "queue"
+    with pytest.raises(InputError, match="not a key"):
+        plan(bench.project, "people", key="three")
+
+
+def test_status_says_where_a_mapping_stands(make: Make) -> None:
+    """Before the first run, after it, and with something waiting."""
+    bench, _ = contested(make)
+    report = status(bench.project, "people")
+    assert (report.holds, report.open_conflicts, report.lease) == (1, 1, None)
+    assert report.guarantee == "bounded"
+    assert report.why
+
+
+# --- checkpoints and backfills ---
+
+
+def test_a_rewound_checkpoint_is_read_from_again(make: Make) -> None:
+    """Without an instant the mapping begins anew; with one it goes back to what a run of then had left."""
+    bench = make(10)
+    first = bench.run()
+    assert first.checkpoint is not None
+    bench.source.put(person(50, updated_at=now()))
+    assert bench.run().inserted == 1
+    bench.target.sql("delete from copy where id = 50")
+    checkpoint.rewind(bench.project, "people", datetime.fromisoformat(first.checkpoint))
+    assert bench.run().inserted == 1
+    checkpoint.rewind(bench.project, "people")
+    anew = bench.run()
+    assert (anew.mode, anew.read, anew.unchanged) == ("full", 11, 11)
+
+
+def test_a_backfill_reads_its_window_and_leaves_the_checkpoint_alone(make: Make) -> None:
+    """`[from, to)` by key: the records of the window are brought in step, no other."""
+    bench = make(100)
+    bench.run()
+    before = checkpoint.show(bench.project, "people")
+    bench.target.sql("delete from copy where id between 10 and 30")
+    done = bench.run(mode="backfill", window=Range("key", "10", "20"))
+    assert (done.read, done.inserted) == (10, 10)
+    assert checkpoint.show(bench.project, "people")["position"] == before["position"]
+
+
+# --- refused before the first write ---
+
+
+@pytest.mark.parametrize(
+    ("fields", "rest", "said"),
+    [
+        (FIELDS + "  other: nowhere\n", "", "nowhere"),
+        (FIELDS.replace("name: name", "name: {from: name, type: varchar2}"), "", "varchar2"),
+        (FIELDS, "conflicts: newest\n", "newest"),
+        (FIELDS, "deletez: mirror\n", "deletez"),
+    ],
+)
+def test_bad_input_is_told_with_its_place_before_anything_is_written(
+    fields: str, rest: str, said: str, make: Make
+) -> None:
+    """An unknown column, type, strategy or key of the file: exit code 2, nothing made."""
+    bench = make(10, fields=fields, rest=rest)
+    with pytest.raises(InputError, match=said) as caught:
+        bench.run()
+    assert caught.value.exit_code == 2
+    assert not bench.target.sql("select name from sqlite_master")
+
+
+def test_a_key_that_is_not_unique_is_refused(make: Make) -> None:
+    """Two records with one key can't both be kept: told before the first write."""
+    bench = make(10)
+    path = bench.folder / "mappings" / "people.yaml"
+    path.write_text(path.read_text().replace("key: {id: id}", "key: {id: city}"))
+    with pytest.raises(MappingErrors, match="unique"):
+        bench.run()
