@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from syncline import arrow
 from syncline.baseline import (
     DEAD,
     NOT_HELD,
@@ -52,7 +53,7 @@ def apply(
     `now` (UTC) is what a soft delete is stamped with.
     """
     n = batch.rows
-    done = Applied(*(np.zeros(n, np.bool_) for _ in range(4)))
+    done = Applied(*[np.zeros(n, np.bool_) for _ in range(4)])
     inserts = np.flatnonzero((verdict.action == Action.INSERT) & ~seen.flagged)
     if len(inserts):
         table = _records(batch, verdict.values, shape, inserts)
@@ -108,14 +109,14 @@ def _note(done: Applied, mask: Mask, rows: Rows, written: Written) -> None:
 def _records(batch: Batch, values: pa.Table, shape: Shape, rows: Rows) -> pa.Table:
     """Key and fields of these rows, as the target takes them; a soft-delete flag is clear."""
     whole = len(rows) == batch.rows
-    keys = batch.keys if whole else batch.keys.take(pa.array(rows))
-    values = values if whole else values.take(pa.array(rows))
+    keys = batch.keys if whole else arrow.take(batch.keys, rows)
+    values = values if whole else arrow.take(values, rows)
     columns = {name: keys.column(name) for name in keys.column_names}
     columns |= {name: values.column(name) for name in shape.fields}
-    return pa.table(columns)
+    return arrow.table(columns)
 
 
-def _with_soft(table: pa.Table, shape: Shape, seen: Seen, value: pa.Array[Any]) -> pa.Table:
+def _with_soft(table: pa.Table, shape: Shape, value: pa.Array[Any]) -> pa.Table:
     return table if shape.soft is None else table.append_column(shape.soft, value)
 
 
@@ -136,13 +137,13 @@ def _update(
             changed[name] = mask
     table = _records(batch, verdict.values, shape, rows)
     if shape.soft is not None:
-        kind = seen.current.schema.field(shape.soft).type
+        kind = arrow.type_of(seen.current, shape.soft)
         clear = (
-            pa.array([False] * len(rows), kind)
+            arrow.array([False] * len(rows), kind)
             if pa.types.is_boolean(kind)
-            else pa.nulls(len(rows), kind)
+            else arrow.nulls(len(rows), kind)
         )
-        table = _with_soft(table, shape, seen, clear)
+        table = _with_soft(table, shape, clear)
         if revived.any():
             changed[shape.soft] = revived
     written = tx.update(table, changed, current_of(seen, rows))
@@ -161,15 +162,15 @@ def _delete(
     done: Applied,
 ) -> None:
     current = current_of(seen, rows)
-    keys = batch.keys.take(pa.array(rows))
+    keys = arrow.take(batch.keys, rows)
     if shape.soft is None:
         _note(done, done.deleted, rows, tx.delete(keys, current))
         return
-    kind = seen.current.schema.field(shape.soft).type
+    kind = arrow.type_of(seen.current, shape.soft)
     stamp = _stamp(kind, now)
     columns = {name: keys.column(name) for name in keys.column_names}
     columns |= {name: current.rows.column(name) for name in shape.fields}
-    table = _with_soft(pa.table(columns), shape, seen, pa.array([stamp] * len(rows), kind))
+    table = _with_soft(arrow.table(columns), shape, arrow.array([stamp] * len(rows), kind))
     _note(
         done,
         done.deleted,
@@ -186,7 +187,7 @@ def _stamp(kind: pa.DataType, now: datetime) -> Any:
         return now.date()
     if pa.types.is_string(kind):
         return now.isoformat()
-    return now if kind.tz else now.replace(tzinfo=None)
+    return now if arrow.has_zone(kind) else now.replace(tzinfo=None)
 
 
 def held_now(
@@ -210,7 +211,7 @@ def held_now(
         return prints
     if read_back:
         rows = np.flatnonzero(wrote)
-        fetched = tx.fetch(batch.keys.take(pa.array(rows)))
+        fetched = tx.fetch(arrow.take(batch.keys, rows))
         prints[rows[fetched.rows.column(ROW).to_numpy()]] = prints_of(
             fetched.rows, shape.fields, fetched.misfits
         )
@@ -256,7 +257,7 @@ def baselines_after(
     b.held[:] = np.where(source | came, verdict.kept & both[:, None], b.held)
     b.gone[done.inserted & settled | both] = 0
     b.gone[done.deleted | settled & (effect == Effect.TOMBSTONE)] = SOURCE_GONE | TARGET_GONE
-    _kept_apart(b, batch, seen, verdict, settled & ~done.deleted, target)
+    _kept_apart(b, batch, verdict, settled & ~done.deleted, target)
     lonely = (queued | refused) & ~old.present
     b.gone[lonely] = SOURCE_GONE | TARGET_GONE
     b.hold[settled] = NOT_HELD
@@ -281,7 +282,7 @@ def _set(b: Baselines, where: Mask, source: Prints, target: Prints) -> None:
 
 
 def _kept_apart(
-    b: Baselines, batch: Batch, seen: Seen, verdict: Verdict, settled: Mask, target: Prints
+    b: Baselines, batch: Batch, verdict: Verdict, settled: Mask, target: Prints
 ) -> None:
     """A deletion that a decision did not follow: (-, t) where the target's record stays, (s, -)
     where it stays gone.

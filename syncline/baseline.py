@@ -17,8 +17,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from syncline import arrow
 from syncline.endpoints.base import ROW, Mask
 from syncline.record import NULL_FINGERPRINT, Misfit, Type, fingerprints
 
@@ -98,7 +98,7 @@ def unpack(rows: pa.Table, n: int, layouts: Sequence[Layout], current: int) -> B
         chosen = np.flatnonzero(numbers == number)
         _unpack_layout(
             here,
-            rows.take(chosen) if len(chosen) < rows.num_rows else rows,
+            arrow.take(rows, chosen) if len(chosen) < rows.num_rows else rows,
             at[chosen],
             layouts[int(number)],
             layouts[current],
@@ -111,18 +111,14 @@ def _unpack_layout(
 ) -> None:
     width = len(old)
     s = _matrix(rows.column("s"), width)
-    empty = (
-        pc.equal(pc.binary_length(rows.column("s")), 0).to_numpy(zero_copy_only=False)
-        if width
-        else None
-    )
     t = s.copy()
     differs = rows.column("t").is_valid().to_numpy()
-    t[differs] = _matrix(rows.column("t").filter(pa.array(differs)), width)
+    t[differs] = _matrix(arrow.keep(rows, differs).column("t"), width)
     held = np.zeros((len(at), width), np.bool_)
     some = rows.column("held").is_valid().to_numpy()
-    held[some] = _bytes(rows.column("held").filter(pa.array(some)), width)
-    has = np.ones(len(at), np.bool_) if empty is None else ~empty
+    held[some] = _bytes(arrow.keep(rows, some).column("held"), width)
+    # A hold on a record that never was settled has no baseline to go with it.
+    has = arrow.lengths(arrow.one_chunk(rows.column("s"))) == width * 8
     places = {name: (j, digest, type_) for j, (name, digest, type_) in enumerate(old)}
     for j, (name, digest, type_) in enumerate(now):
         if name not in places:
@@ -138,25 +134,26 @@ def _unpack_layout(
 
 def _matrix(column: pa.ChunkedArray[Any], width: int) -> Prints:
     """Rows of `width` fingerprints; an empty value (a hold without a baseline) reads as zeros."""
-    flat = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    lengths = pc.binary_length(flat).to_numpy(zero_copy_only=False)
+    flat = arrow.one_chunk(column)
     matrix = np.zeros((len(flat), width), np.int64)
-    full = lengths == width * 8
+    full = arrow.lengths(flat) == width * 8
     if width and full.any():
-        joined = (
-            b"".join(flat.filter(pa.array(full)).to_pylist()) if not full.all() else _data(flat)
-        )
-        matrix[full] = np.frombuffer(joined, "<i8").reshape(-1, width)
+        matrix[full] = np.frombuffer(
+            _joined(flat if full.all() else arrow.keep(flat, full)), "<i8"
+        ).reshape(-1, width)
     return matrix
 
 
-def _data(flat: pa.Array[Any]) -> Any:
-    offsets = np.frombuffer(flat.buffers()[1], np.int32)[flat.offset : flat.offset + len(flat) + 1]
-    return memoryview(flat.buffers()[2])[offsets[0] : offsets[-1]]
+def _joined(flat: pa.Array[Any]) -> bytes:
+    """All values of a binary column, one after the other."""
+    if len(flat) == 0:
+        return b""
+    offsets = arrow.words(flat, 1, np.int32)[flat.offset : flat.offset + len(flat) + 1]
+    return arrow.words(flat, 2, np.uint8)[offsets[0] : offsets[-1]].tobytes()
 
 
 def _bytes(column: pa.ChunkedArray[Any], width: int) -> Mask:
-    joined = b"".join(column.to_pylist())
+    joined = _joined(arrow.one_chunk(column))
     return np.frombuffer(joined, np.uint8).reshape(-1, width).astype(np.bool_)
 
 
@@ -166,19 +163,19 @@ def pack(
     """The ledger rows of the chosen keys (row numbers), ready for `ledger_put`."""
     n, width = len(chosen), here.s.shape[1]
     s, t, held = here.s[chosen], here.t[chosen], here.held[chosen]
-    known = here.known[chosen].all(axis=1) if width else np.ones(n, np.bool_)
-    differs = (s != t).any(axis=1) & known
-    any_held = held.any(axis=1) & known
-    return pa.table(
+    known: Mask = np.atleast_1d(here.known[chosen].all(axis=1))
+    differs: Mask = np.any(s != t, axis=1) & known
+    any_held: Mask = np.any(held, axis=1) & known
+    return arrow.table(
         {
-            "k": keys.take(pa.array(chosen)) if n < len(keys) else keys,
+            "k": arrow.take(keys, chosen) if n < len(keys) else keys,
             "s": _packed(s.astype("<i8", copy=False), known, null=False),
             "t": _packed(t.astype("<i8", copy=False), differs, null=True),
             "held": _packed(held.astype(np.uint8), any_held, null=True),
-            "gone": pa.array(here.gone[chosen]),
-            "hold": pa.array(here.hold[chosen]),
-            "layout": pa.array(np.full(n, layout, np.int32)),
-            "epoch": pa.array(np.full(n, epoch, np.int64)),
+            "gone": arrow.array(here.gone[chosen]),
+            "hold": arrow.array(here.hold[chosen]),
+            "layout": arrow.array(np.full(n, layout, np.int32)),
+            "epoch": arrow.array(np.full(n, epoch, np.int64)),
         }
     )
 
@@ -190,10 +187,9 @@ def _packed(matrix: npt.NDArray[Any], wanted: Mask, *, null: bool) -> pa.Array[A
     offsets = np.zeros(len(matrix) + 1, np.int32)
     np.cumsum(lengths, out=offsets[1:])
     data = np.ascontiguousarray(matrix[wanted]).tobytes()
-    validity = pa.array(wanted).buffers()[1] if null else None
-    return pa.Array.from_buffers(
-        pa.binary(), len(matrix), [validity, pa.py_buffer(offsets), pa.py_buffer(data)]
-    )
+    validity = arrow.array(wanted).buffers()[1] if null else None
+    buffers = [validity, pa.py_buffer(offsets.tobytes()), pa.py_buffer(data)]
+    return pa.Array.from_buffers(pa.binary(), len(matrix), buffers)
 
 
 # --- ledger keys -----------------------------------------------------------------------------------------------------
@@ -224,7 +220,7 @@ def decode_key(keys: pa.Array[Any], key: Mapping[str, Type]) -> pa.Table:
                 else _value(keys.cast(pa.string()), type_)
             }
         )
-    rows = [json.loads(text) for text in keys.to_pylist()]
+    rows = [json.loads(str(text)) for text in keys.to_pylist()]
     return pa.table(
         {
             name: _value(pa.array([row[i] for row in rows], pa.string()), type_)

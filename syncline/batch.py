@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from syncline import arrow
 from syncline.baseline import (
     SOURCE_GONE,
     TARGET_GONE,
@@ -88,14 +88,13 @@ class Batch:
         """The batch of these rows only."""
         if len(rows) == self.rows:
             return self
-        chosen = pa.array(rows)
         taken = Batch(
-            self.keys.take(chosen),
-            self.ledger_keys.take(chosen),
-            self.values.take(chosen),
+            arrow.take(self.keys, rows),
+            arrow.take(self.ledger_keys, rows),
+            arrow.take(self.values, rows),
             self.types,
             self.presence[rows],
-            self.source.take(chosen) if self.source is not None else None,
+            arrow.take(self.source, rows) if self.source is not None else None,
             {i: self.dead[int(row)] for i, row in enumerate(rows) if int(row) in self.dead},
         )
         if "prints" in self.__dict__:
@@ -122,14 +121,16 @@ class Seen:
 def gone_batch(shape: Shape, keys: pa.Table, ledger_keys: pa.Array[Any]) -> Batch:
     """A batch of records that the source is proven not to have any more."""
     n = keys.num_rows
-    values = pa.table({name: pa.nulls(n, type_.arrow) for name, type_ in shape.fields.items()})
+    values = arrow.table(
+        {name: arrow.nulls(n, type_.arrow) for name, type_ in shape.fields.items()}
+    )
     presence = np.full(n, Presence.GONE, np.int8)
     return Batch(keys, ledger_keys, _rows(values, n), shape.fields, presence)
 
 
 def _rows(table: pa.Table, n: int) -> pa.Table:
     # A table without columns has no rows of its own; a mapping of a key alone is legal.
-    return table if table.num_columns else pa.table({"__none": pa.nulls(n)})
+    return table if table.num_columns else arrow.table({"__none": arrow.nulls(n, pa.null())})
 
 
 def see(tx: Transaction, batch: Batch, shape: Shape) -> Seen:
@@ -149,14 +150,14 @@ def see(tx: Transaction, batch: Batch, shape: Shape) -> Seen:
         target &= ~flagged
     order = np.full(n, -1, np.int64)
     order[at] = np.arange(len(at))
-    current = fetched.rows.take(pa.array(order, mask=order < 0))
+    current = arrow.take(fetched.rows, order, order < 0)
     misfits = tuple(Misfit(int(at[m.row]), m.field, m.reason, m.value) for m in fetched.misfits)
     return Seen(target, flagged, current, prints, misfits, baselines)
 
 
 def _is_flagged(column: pa.ChunkedArray[Any]) -> Mask:
     if pa.types.is_boolean(column.type):
-        return pc.fill_null(column, False).to_numpy()
+        return arrow.truths(column)
     return column.is_valid().to_numpy()
 
 
@@ -168,7 +169,7 @@ def current_of(seen: Seen, rows: Rows) -> Fetched:
     misfits = tuple(
         Misfit(places[m.row], m.field, m.reason, m.value) for m in seen.misfits if m.row in places
     )
-    return Fetched(seen.current.take(pa.array(rows)), misfits)
+    return Fetched(arrow.take(seen.current, rows), misfits)
 
 
 def sides(batch: Batch, seen: Seen, shape: Shape) -> Sides:
@@ -196,8 +197,8 @@ def _later(batch: Batch, seen: Seen, shape: Shape) -> Mask:
         return np.zeros(batch.rows, np.bool_)
     source, target = batch.values.column(name), seen.current.column(name)
     # Both have the target's type, so both already have the coarser precision of the two.
-    later = pc.fill_null(pc.greater(source, target), False)
-    return pc.or_(later, pc.and_(source.is_valid(), target.is_null())).to_numpy()
+    alone = arrow.truths(source.is_valid()) & arrow.truths(target.is_null())
+    return arrow.truths(arrow.later(source, target)) | alone
 
 
 def sides_by_clock(batch: Batch, seen: Seen, shape: Shape, last_sync: datetime | None) -> Sides:
@@ -234,11 +235,11 @@ def sides_by_clock(batch: Batch, seen: Seen, shape: Shape, last_sync: datetime |
 
 
 def _after(column: pa.ChunkedArray[Any], instant: datetime) -> Mask:
-    kind = column.type
-    bound = instant if getattr(kind, "tz", None) else instant.replace(tzinfo=None)
-    if pa.types.is_string(kind):
-        bound = instant.isoformat()
-    return pc.fill_null(pc.greater(column, pa.scalar(bound, kind)), True).to_numpy()
+    kind: pa.DataType = column.type
+    bound = instant if arrow.has_zone(kind) else instant.replace(tzinfo=None)
+    text = pa.types.is_string(kind)
+    limit = pa.scalar(instant.isoformat() if text else bound, kind)
+    return arrow.truths(arrow.later(column, limit), null=True)
 
 
 def record(table: pa.Table, row: int, misfits: Sequence[Misfit] = ()) -> dict[str, Any]:

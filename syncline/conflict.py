@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 
 class Missing:
@@ -20,9 +20,10 @@ class Missing:
     Not NULL.
     """
 
-    _only: Missing | None = None
+    _only: Self | None = None
 
-    def __new__(cls) -> Missing:
+    def __new__(cls) -> Self:
+        """The only one."""
         if cls._only is None:
             cls._only = super().__new__(cls)
         return cls._only

@@ -173,9 +173,7 @@ def open_endpoint(connection: Connection) -> Endpoint:
     raises; no message holds a secret.
     """
     if connection.scheme == "memory":
-        from syncline.endpoints import memory
-
-        return memory.named(connection.url.removeprefix("memory://"))
+        return _memory(connection.url.removeprefix("memory://"))
     return _endpoint_class(connection.scheme)(
         connection.url,
         connect_timeout=connection.connect_timeout,
@@ -183,6 +181,15 @@ def open_endpoint(connection: Connection) -> Endpoint:
         tls=connection.tls,
         pool_size=connection.pool_size,
     )
+
+
+def _memory(name: str) -> Endpoint:
+    from syncline.endpoints import memory
+
+    named = getattr(memory, "named", None)
+    if named is None:
+        raise InputError(f"there is no database in memory named {name!r}")
+    return named(name)
 
 
 def _endpoint_class(scheme: str) -> Any:

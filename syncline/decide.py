@@ -7,17 +7,17 @@ is refused (stale) and the conflict is queued again with what the sides hold now
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from syncline import ledger
+from syncline import arrow, ledger
 from syncline.baseline import decode_key
 from syncline.batch import Batch, gone_batch
+from syncline.classify import Presence
 from syncline.conflict import Conflict, Keep, Kind, Resolution, Write, take_source
 from syncline.endpoints.base import ROW, SourceBatch, Transaction
 from syncline.errors import InputError
@@ -60,7 +60,7 @@ def replay(project: Project, name: str, ids: Sequence[int] | None = None) -> Run
 
 
 @contextmanager
-def _syncing(project: Project, name: str, mode: str) -> Iterator[Syncing]:
+def _syncing(project: Project, name: str, mode: str) -> Generator[Syncing]:
     from syncline.sync import RunOptions, Syncing
 
     with Store.open(project.store_url) as store, opened(project, name) as run:
@@ -125,7 +125,7 @@ def _still_true(
     decided: dict[int, Resolution] = {}
     for row, key in enumerate(keys):
         entry = entries[key]
-        here = row not in batch.dead and batch.presence[row] == 2
+        here = row not in batch.dead and batch.presence[row] == Presence.HERE
         source = prints_text(batch.prints[row]) if here else "gone"
         target = prints_text(seen.prints[row]) if seen.target[row] else "gone"
         decision = entry.decision
@@ -163,11 +163,9 @@ def coerced(value: Any, name: str, schema: pa.Schema) -> Any:
         raise InputError(
             f"{name!r} is not a field of the mapping: it has {', '.join(schema.names)}"
         )
-    kind = schema.field(name).type
+    kind = arrow.type_of(schema, name)
     try:
-        if isinstance(value, str) and not pa.types.is_string(kind):
-            return pc.cast(pa.scalar(value), kind).as_py()
-        return pa.scalar(value, kind).as_py()
+        return arrow.value(value, kind)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{value!r} does not fit {name!r} ({kind}): {error}") from error
 

@@ -14,7 +14,7 @@ import socket
 import sys
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -129,7 +129,7 @@ class Lease:
         )  # the keeper must not write back a document that a batch has just moved
 
     @contextmanager
-    def transaction(self) -> Iterator[Transaction]:
+    def transaction(self) -> Generator[Transaction]:
         """A transaction that is ours to write in: the state row is locked and still has our epoch.
 
         Raises LeaseLost where another run took the lease. Commit with `commit`.
@@ -205,7 +205,7 @@ class Lease:
 
 
 @contextmanager
-def hold(target: Target, spec: TargetSpec) -> Iterator[Lease]:
+def hold(target: Target, spec: TargetSpec) -> Generator[Lease]:
     """Take the lease of a mapping, keep it alive, and give it up at the end.
 
     Raises LeaseHeld where another run has it. A lease that ran out on the target's clock may be

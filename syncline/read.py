@@ -15,8 +15,8 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from syncline import arrow
 from syncline.baseline import encode_key
 from syncline.batch import Batch, Shape
 from syncline.classify import Presence
@@ -68,7 +68,7 @@ def ahead(items: Iterator[T], name: str) -> Iterator[T]:
                 if not put(item):
                     return
             put(_End())
-        except BaseException as error:  # carried to the consumer, whatever it is
+        except BaseException as error:  # noqa: BLE001 carried to the consumer, whatever it is
             put(_End(error))
 
     context = contextvars.copy_context()
@@ -176,4 +176,4 @@ def _without_doubles(batch: Batch) -> Batch:
 
 
 def _distinct(column: pa.Array[Any] | pa.ChunkedArray[Any]) -> int:
-    return pc.count_distinct(column, mode="all").as_py()
+    return arrow.distinct(column)

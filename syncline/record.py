@@ -15,9 +15,15 @@ from typing import Any, Final, cast
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from syncline import arrow
 from syncline.errors import InputError
+
+MOST_DIGITS: Final = 38
+"""The digits of a decimal that Arrow holds in 128 bits; one of more travels as text."""
+
+PLAIN_DIGITS: Final = 1000
+"""Past so many digits a decimal is written with its exponent: 1E+999999 would be a megabyte."""
 
 FINGERPRINT_ALGORITHM: Final = "xxh3-64/1"
 NULL_FINGERPRINT: Final = 0x6E756C6C
@@ -79,7 +85,7 @@ class Type:
     def arrow(self) -> pa.DataType:
         """The Arrow type in which values of this type travel."""
         if self.name == "decimal":
-            if self.precision is None or self.precision > 38:
+            if self.precision is None or self.precision > MOST_DIGITS:
                 return pa.string()
             return pa.decimal128(self.precision, self.scale or 0)
         return _ARROW[self.name]
@@ -160,7 +166,7 @@ def canonical_decimal(value: Decimal) -> str:
     """One text for equal decimals: plain notation, no trailing zeros, no negative zero."""
     if not value.is_finite():
         return str(value)
-    if value and abs(value.adjusted()) > 1000:  # 1E+999999 in plain notation would be a megabyte
+    if value and abs(value.adjusted()) > PLAIN_DIGITS:
         return str(value.normalize())
     text = format(value, "f")
     if "." in text:
@@ -206,7 +212,7 @@ def fingerprints(
         array = array.cast(pa.int64())
     else:
         return _with_nulls(_bytes_prints(array), array)
-    return _with_nulls(_mix(pc.fill_null(array, 0).to_numpy(zero_copy_only=False)), array)
+    return _with_nulls(_mix(arrow.numbers(array)), array)
 
 
 def _with_nulls(
@@ -220,9 +226,7 @@ def _with_nulls(
 
 
 def _float_bits(array: pa.Array[Any]) -> np.ndarray[Any, np.dtype[np.int64]]:
-    numbers = (
-        pc.fill_null(array.cast(pa.float64()), 0.0).to_numpy(zero_copy_only=False) + 0.0
-    )  # -0.0 equals 0.0
+    numbers = arrow.numbers(array.cast(pa.float64())) + 0.0  # -0.0 equals 0.0
     numbers = np.where(np.isnan(numbers), np.nan, numbers)  # one NaN
     return np.ascontiguousarray(numbers).view(np.int64)
 
@@ -241,9 +245,7 @@ def _mix(numbers: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.uint64]]:
 
 
 def _decimal_prints(array: pa.Array[Any]) -> np.ndarray[Any, np.dtype[np.uint64]]:
-    words = np.frombuffer(array.buffers()[1], dtype=np.int64)[
-        2 * array.offset : 2 * (array.offset + len(array))
-    ]
+    words = arrow.words(array, 1, np.int64)[2 * array.offset : 2 * (array.offset + len(array))]
     low, high = words[0::2], words[1::2]
     # A decimal of a column always has the column's scale, so the unscaled 128-bit integer is its value.
     return _mix(_mix(low).view(np.int64) ^ np.where(high == (low >> 63), 0, high * 31 + 7))

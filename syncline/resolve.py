@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from syncline import arrow
 from syncline.baseline import WAITS
 from syncline.batch import Batch, Rows, Seen, Shape
 from syncline.classify import Change, Effect, FieldEffect
@@ -137,9 +137,9 @@ def _settle(
     decided: Mapping[int, Resolution],
 ) -> None:
     patches: dict[str, dict[int, Any]] = {}
-    sources = batch.values.take(pa.array(rows)).to_pylist()
-    targets = seen.current.select(list(shape.fields)).take(pa.array(rows)).to_pylist()
-    keys = batch.keys.take(pa.array(rows)).to_pylist()
+    sources = arrow.take(batch.values, rows).to_pylist()
+    targets = arrow.take(seen.current.select(list(shape.fields)), rows).to_pylist()
+    keys = arrow.take(batch.keys, rows).to_pylist()
     names = list(shape.fields)
     for i, row in enumerate(map(int, rows)):
         kind = _KINDS[Effect(verdict.effect[row])]
@@ -167,7 +167,7 @@ def _settle(
         else:
             answer = ask_strategies(conflict, policy, verdict.losers, row)
         answer = _fitting(answer, batch.values.schema)
-        _take(verdict, row, conflict, answer, names, patches, seen)
+        _take(verdict, row, conflict, answer, names, patches)
     verdict.values = patched(batch.values, patches)
 
 
@@ -261,7 +261,7 @@ def _fitting(answer: Resolution, schema: pa.Schema) -> Resolution:
         return answer
     for name, value in answer.values.items():
         try:
-            pa.scalar(value, schema.field(name).type)
+            arrow.array([value], arrow.type_of(schema, name))
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
             return Ask(f"the value written to {name!r} does not fit: {error}")
     return answer
@@ -289,7 +289,6 @@ def _take(
     answer: Resolution,
     names: Sequence[str],
     patches: dict[str, dict[int, Any]],
-    seen: Seen,
 ) -> None:
     if isinstance(answer, Ask):
         verdict.action[row] = Action.QUEUE
@@ -331,10 +330,9 @@ def patched(values: pa.Table, patches: Mapping[str, Mapping[int, Any]]) -> pa.Ta
     Raises pa.ArrowInvalid where a value is not of the column's type.
     """
     for name, changes in patches.items():
-        column = values.column(name).combine_chunks()
+        column = arrow.one_chunk(values.column(name))
         mask = np.zeros(len(column), np.bool_)
         mask[list(changes)] = True
-        new = pa.array([changes[row] for row in sorted(changes)], column.type)
-        replaced = pc.replace_with_mask(column, pa.array(mask), new)
+        replaced = arrow.replace(column, mask, [changes[row] for row in sorted(changes)])
         values = values.set_column(values.schema.get_field_index(name), name, replaced)
     return values

@@ -4,7 +4,7 @@ rules, the store.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -69,7 +69,7 @@ class Opened:
 @contextmanager
 def opened(
     project: Project, name: str, *, batch_size: int | None = None, create: bool = False
-) -> Iterator[Opened]:
+) -> Generator[Opened]:
     """Open a mapping's databases and bind it to them.
 
     With `create` a missing target table that the mapping asks for is made. Raises MappingErrors

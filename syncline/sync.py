@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import structlog
 from tenacity import (
@@ -40,12 +40,12 @@ if TYPE_CHECKING:
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("syncline")
 
-RETRIES = {
-    "retry": retry_if_exception_type(Transient),
-    "stop": stop_after_attempt(6) | stop_after_delay(60),
-    "wait": wait_random_exponential(multiplier=0.1, max=5),
-    "reraise": True,
-}
+RETRYING: Final = Retrying(
+    retry=retry_if_exception_type(Transient),
+    stop=stop_after_attempt(6) | stop_after_delay(60),
+    wait=wait_random_exponential(multiplier=0.1, max=5),
+    reraise=True,
+)
 """A transaction that a deadlock or a serialization failure ended is tried again, whole."""
 
 
@@ -294,29 +294,38 @@ class Syncing:
     def transact(
         self, work: Callable[[Transaction], Outcome], *, before: Callable[[], None] = lambda: None
     ) -> Outcome:
-        """Do some work in a transaction of our own, with what it leaves behind durable before it
-        commits.
+        """Do some work in a transaction of our own; what it leaves behind is durable before it commits.
 
-        `before` is called just before that.
+        `before` is called just before that. A transaction that is lost to another one is tried
+        again, whole.
         """
-        for attempt in Retrying(**RETRIES):
-            with attempt, self.lease.transaction() as tx:
-                outcome = work(tx)
-                before()
-                outcome.store(self.store)
-                self._check_limits(outcome)
-                self.lease.commit(tx)
-        self.count(outcome)  # pyright: ignore[reportPossiblyUnbound] (Retrying runs at least once)
+        outcome = RETRYING.copy()(self._attempt, work, before)
+        self.count(outcome)
         outcome.release(self.store, self.terms)
         return outcome
 
-    def _check_limits(self, outcome: Outcome) -> None:
+    def _attempt(
+        self, work: Callable[[Transaction], Outcome], before: Callable[[], None]
+    ) -> Outcome:
+        with self.lease.transaction() as tx:
+            outcome = work(tx)
+            self._check_queue(outcome)
+            before()
+            outcome.store(self.store)
+            self._check_letters(outcome)
+            self.lease.commit(tx)
+            return outcome
+
+    def _check_letters(self, outcome: Outcome) -> None:
         if len(self.letters) + len(outcome.letters) > self.limit:
+            first = outcome.letters[0].error if outcome.letters else ""
             raise TooManyDeadLetters(
-                f"{self.run.name}: more than {self.limit} records could not be mapped or written; the first: "
-                f"{outcome.letters[0].error if outcome.letters else ''}",
+                f"{self.run.name}: more than {self.limit} records could not be mapped or written; "
+                f"the first: {first}",
                 hint=f"syncline dead-letters list {self.run.name}",
             )
+
+    def _check_queue(self, outcome: Outcome) -> None:
         rows = (
             outcome.inserted
             + outcome.updated
@@ -349,7 +358,7 @@ class Syncing:
     def _finish(self, horizon: str, started: str) -> None:
         """Move the checkpoint to the horizon: everything before it is durable."""
 
-        def work(tx: Transaction) -> Outcome:
+        def work(_: Transaction) -> Outcome:
             document, bound = self.document, self.run.bound
             document.checkpoint = Checkpoint(horizon, started, self.run_id, self.guarantee)
             document.unfinished = None

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +33,9 @@ DeltaBy = Literal["xmin", "timestamp", "none"]
 Level = Literal["exact", "bounded", "none"]
 Mask = npt.NDArray[np.bool_]
 
-ROW = "__row"
+TEXT: Final = Type("text")
+
+ROW: Final = "__row"
 """The int32 column by which fetched rows say which of the asked keys they answer."""
 
 # --- what a table is -------------------------------------------------------------------------------------------------
@@ -270,7 +272,7 @@ class TargetSpec:
     key: Mapping[str, Type]
     fields: Mapping[str, Type]
     ledger: bool = False
-    ledger_key: Type = Type("text")
+    ledger_key: Type = TEXT
     read_back: bool = False
     """The target rewrites values: `insert` and `update` must be followed by a fetch before
     COMMIT."""
@@ -426,7 +428,7 @@ class Transaction(Protocol):
         """Whether the ledger has no row (True where there is no ledger table)."""
         ...
 
-    def ledger_fetch(self, keys: pa.Array) -> pa.Table:
+    def ledger_fetch(self, keys: pa.Array[Any]) -> pa.Table:
         """The ledger rows of these keys: `LEDGER_SCHEMA` and `__row`.
 
         No row where there is none.

@@ -1,0 +1,111 @@
+"""Arrow, as the engine calls it: pyarrow's calls under the types that they really take and give."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar, cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+_compute: Any = pc
+_pa: Any = pa
+Columnar = TypeVar("Columnar", pa.Table, "pa.Array[Any]")
+
+
+def table(columns: Mapping[str, Any]) -> pa.Table:
+    """A table of these columns: arrays, chunked arrays or numpy arrays."""
+    return _pa.table(dict(columns))
+
+
+def array(values: Any, type_: pa.DataType | None = None) -> pa.Array[Any]:
+    """An array of values, or of a numpy array."""
+    return _pa.array(values, type_)
+
+
+def nulls(n: int, type_: pa.DataType) -> pa.Array[Any]:
+    """An array of n NULLs."""
+    return _pa.nulls(n, type_)
+
+
+def take(
+    of: Columnar, rows: npt.NDArray[Any], missing: npt.NDArray[np.bool_] | None = None
+) -> Columnar:
+    """The rows of these numbers, in their order; all NULL where `missing`."""
+    return cast("Any", of).take(_pa.array(rows, mask=missing))
+
+
+def keep(of: Columnar, mask: npt.NDArray[np.bool_]) -> Columnar:
+    """The rows where the mask is True."""
+    return cast("Any", of).filter(_pa.array(mask))
+
+
+def numbers(column: Any, null: float = 0) -> npt.NDArray[Any]:
+    """A column as a numpy array, with `null` for NULL."""
+    filled = _compute.fill_null(column, null) if column.null_count else column
+    return (
+        filled.to_numpy(zero_copy_only=False) if isinstance(column, pa.Array) else filled.to_numpy()
+    )
+
+
+def truths(column: Any, *, null: bool = False) -> npt.NDArray[np.bool_]:
+    """A boolean column as a mask, with `null` for NULL."""
+    return numbers(column, null).astype(np.bool_)
+
+
+def one_chunk(column: pa.ChunkedArray[Any] | pa.Array[Any]) -> pa.Array[Any]:
+    """The column as one array."""
+    return cast("Any", column).combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def later(source: Any, target: Any) -> Any:
+    """Where source > target; NULL where either is."""
+    return _compute.greater(source, target)
+
+
+def lengths(column: pa.Array[Any]) -> npt.NDArray[Any]:
+    """The length in bytes of each value of a binary column; -1 for NULL."""
+    return numbers(_compute.binary_length(column), -1)
+
+
+def distinct(column: Any) -> int:
+    """How many different values a column has, NULL included."""
+    return _compute.count_distinct(column, mode="all").as_py()
+
+
+def replace(
+    column: pa.Array[Any], mask: npt.NDArray[np.bool_], values: Sequence[Any]
+) -> pa.Array[Any]:
+    """The column with these values, in order, where the mask is True.
+
+    Raises pa.ArrowInvalid where a value is not of the column's type.
+    """
+    return _compute.replace_with_mask(column, _pa.array(mask), _pa.array(values, column.type))
+
+
+def type_of(of: pa.Table | pa.Schema, name: str) -> pa.DataType:
+    """The type of a column."""
+    schema: Any = of.schema if isinstance(of, pa.Table) else of
+    return schema.field(name).type
+
+
+def value(of: Any, type_: pa.DataType) -> Any:
+    """A value as that type holds it; a text is read as one.
+
+    Raises pa.ArrowException where it does not fit.
+    """
+    if isinstance(of, str) and not pa.types.is_string(type_):
+        return _compute.cast(_pa.scalar(of), type_).as_py()
+    return _pa.scalar(of, type_).as_py()
+
+
+def words(column: pa.Array[Any], buffer: int, dtype: type[np.generic]) -> npt.NDArray[Any]:
+    """A buffer of the column as numbers; the whole of it, the array's offset not counted in."""
+    return np.frombuffer(cast("Any", column.buffers()[buffer]), dtype=dtype)
+
+
+def has_zone(type_: pa.DataType) -> bool:
+    """Whether a timestamp type is an instant."""
+    return getattr(type_, "tz", None) is not None
