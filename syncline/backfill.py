@@ -155,8 +155,9 @@ def backfill(
 
         if workers == 1:
             yield from map(one, left)
-        else:
-            yield from _together(one, left, workers)
+            return
+        yield from map(one, left[:1])  # alone: it makes a target table that is missing
+        yield from _together(one, left[1:], workers)
 
 
 def _together(

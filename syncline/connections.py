@@ -1,7 +1,8 @@
-"""Connections: the named databases of `connections.yaml`, their URLs from the environment and never shown.
+"""Connections: the named databases of `connections.yaml`, their URLs from the environment and never
+shown.
 
-A URL is `${VAR}`, or text around it; only `sqlite:///file` and `memory://name`, which carry no secret, may be written
-out. Variables come from the environment, else from the project's `.env`.
+A URL is `${VAR}`, or text around it; only `sqlite:///file` and `memory://name`, which carry no
+secret, may be written out. Variables come from the environment, else from the project's `.env`.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def secrets_of(url: str) -> tuple[str, ...]:
 def redact(text: str, secrets: Iterable[str]) -> str:
     """The text with `***` in the place of every secret, the longest first."""
     for secret in sorted(set(secrets), key=len, reverse=True):
-        # A password of one or two letters would blank out half of a message; alone it can only be found as a word.
+        # One or two letters would blank out half of a message: they are found as a word only.
         if len(secret) >= _SHORTEST_SECRET:
             text = text.replace(secret, "***")
         elif secret:
@@ -95,7 +96,8 @@ def redact(text: str, secrets: Iterable[str]) -> str:
 class Connections(Mapping[str, Connection]):
     """The connections of a project, by name.
 
-    The file is checked when this is made; the variables of a connection are looked up when it is asked for.
+    The file is checked when this is made; the variables of a connection are looked up when it is
+    asked for.
     """
 
     def __init__(self, document: Document, root: Path, environment: Mapping[str, str]) -> None:
@@ -117,7 +119,9 @@ class Connections(Mapping[str, Connection]):
         return f"<connections {', '.join(self._entries)}>"
 
     def select(self, names: Iterable[str]) -> list[Connection]:
-        """These connections. Raises MappingErrors (exit 2) naming every one that is unknown or lacks a variable."""
+        """These connections. Raises MappingErrors (exit 2) naming every one that is unknown or
+        lacks a variable.
+        """
         return self._resolved(list(dict.fromkeys(names)))
 
     def _resolved(self, names: list[str]) -> list[Connection]:
@@ -132,7 +136,8 @@ class Connections(Mapping[str, Connection]):
             if not missing and (wrong := _wrong_url(url)):
                 problems.append(self._document.problem(path, wrong))
             if not problems:
-                found.append(Connection(name, **{**self._entries[name], "url": url}))
+                settings: dict[str, Any] = {**self._entries[name], "url": url}
+                found.append(Connection(name, **settings))
         if problems:
             raise MappingErrors(problems)
         return found
@@ -160,7 +165,8 @@ class UnknownConnection(InputError):
 
 
 def load_connections(root: Path, environment: Mapping[str, str] | None = None) -> Connections:
-    """The connections of the project at `root`. Raises MappingErrors with all that is wrong in the file.
+    """The connections of the project at `root`. Raises MappingErrors with all that is wrong in the
+    file.
 
     `environment` is the process's own by default; the project's `.env` fills in what it lacks.
     """
@@ -169,8 +175,8 @@ def load_connections(root: Path, environment: Mapping[str, str] | None = None) -
 
 
 def open_endpoint(connection: Connection) -> Endpoint:
-    """Open the database of a connection. Raises InputError where its driver is not installed, else what the endpoint
-    raises; no message holds a secret.
+    """Open the database of a connection. Raises InputError where its driver is not installed, else
+    what the endpoint raises; no message holds a secret.
     """
     if connection.scheme == "memory":
         return _memory(connection.url.removeprefix("memory://"))
@@ -282,7 +288,7 @@ def _wrong_template(url: str) -> Iterator[tuple[str, str]]:
     if not _VARIABLE.search(url):
         yield (
             "url",
-            "a URL is not written here: write ${VARIABLE}, and put the URL in the environment or .env",
+            "a URL is not written here: write ${VARIABLE}, set in the environment or .env",
         )
     elif _BARE_VARIABLE.search(url):
         yield "url", "a variable is written ${NAME}"

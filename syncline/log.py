@@ -45,9 +45,22 @@ def configure(form: Format | None = None, level: Level = "info") -> None:
             _renderer(form),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_number(level)),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=_Stderr,
         cache_logger_on_first_use=False,
     )
+
+
+class _Stderr:
+    """Writes to what is stderr at that moment: a file held from before may be closed by now."""
+
+    def __init__(self, *_names: str) -> None: ...
+
+    def msg(self, line: str) -> None:
+        """Write a line, at once and whole."""
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
+
+    debug = info = warning = error = critical = msg
 
 
 def without_secrets(

@@ -1,4 +1,4 @@
-"""A project: the directory that holds `connections.yaml`, `mappings/`, `resolvers/` and `hooks.py`."""
+"""A project: the directory of `connections.yaml`, `mappings/`, `resolvers/` and `hooks.py`."""
 
 from __future__ import annotations
 
@@ -34,8 +34,9 @@ class Project:
 
     @staticmethod
     def find(start: Path | None = None, explicit: Path | None = None) -> Project:
-        """The project: `explicit`, else SYNCLINE_PROJECT, else the nearest directory from `start` (the working
-        directory) upwards that holds `connections.yaml`. Raises InputError where there is none.
+        """The project: `explicit`, else SYNCLINE_PROJECT, else the nearest directory from `start`
+        (the working directory) upwards that holds `connections.yaml`. Raises InputError where there
+        is none.
         """
         if explicit is not None:
             return Project._at(explicit, "--project")
@@ -77,7 +78,9 @@ class Project:
         return mapping_paths(self.mappings_dir)
 
     def mapping(self, name: str) -> Mapping:
-        """The mapping of that name. Raises MappingErrors with all that is wrong with it, InputError for no such."""
+        """The mapping of that name. Raises MappingErrors with all that is wrong with it, InputError
+        for no such.
+        """
         for path in self.mapping_paths:
             if path.stem == name:
                 mapping = load_mapping(path)
@@ -158,7 +161,9 @@ class Project:
 
     @property
     def store_url(self) -> str:
-        """The control store's URL: SYNCLINE_STORE_URL, else SQLite in `.syncline/`. It may hold a password."""
+        """The control store's URL: SYNCLINE_STORE_URL, else SQLite in `.syncline/`. It may hold a
+        password.
+        """
         return os.environ.get(STORE_VARIABLE) or f"sqlite:///{self.state_dir / 'store.db'}"
 
 
@@ -170,7 +175,9 @@ class Hooks:
     _modules: dict[Path, ModuleType] = field(default_factory=dict[Path, ModuleType], repr=False)
 
     def function(self, dotted: str) -> Callable[..., Any]:
-        """The function `hooks.score`: `score` of `hooks.py`. Raises InputError where there is none such."""
+        """The function `hooks.score`: `score` of `hooks.py`. Raises InputError where there is none
+        such.
+        """
         path = self._file(dotted)
         found = getattr(self._module(path, dotted), dotted.rpartition(".")[2], None)
         if not inspect.isfunction(found):

@@ -46,8 +46,15 @@ def bench(tmp_path: Path) -> DagsterBench:
 
 
 @pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    """An instance of its own, in files."""
+def instance() -> Iterator[dg.DagsterInstance]:
+    """An instance in memory."""
+    with dg.DagsterInstance.ephemeral() as made:
+        yield made
+
+
+@pytest.fixture
+def filed(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    """An instance in files, which a schedule opens for itself."""
     home = tmp_path / "home"
     home.mkdir()
     with dg.DagsterInstance.local_temp(str(home)) as made:
@@ -236,7 +243,7 @@ def test_a_folder_that_is_no_project_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_schedule_is_the_mappings_cron_in_utc_and_off_at_first(
-    bench: DagsterBench, instance: dg.DagsterInstance
+    bench: DagsterBench, filed: dg.DagsterInstance
 ) -> None:
     """One schedule for each mapping that has one; a tick asks for a delta of that mapping alone."""
     bench.write("customers", more='schedule: "*/5 * * * *"\n')
@@ -247,29 +254,29 @@ def test_a_schedule_is_the_mappings_cron_in_utc_and_off_at_first(
     assert schedule.name == "customers_schedule"
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("*/5 * * * *", "UTC")
     assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
-    asked = schedule.evaluate_tick(dg.build_schedule_context(instance))
+    asked = schedule.evaluate_tick(dg.build_schedule_context(filed))
     assert len(asked.run_requests or ()) == 1
     job = definitions.resolve_job_def(schedule.job_name)
     assert [node.name for node in job.nodes] == ["customers"]
 
 
 def test_a_tick_is_skipped_while_an_earlier_one_runs(
-    bench: DagsterBench, instance: dg.DagsterInstance
+    bench: DagsterBench, filed: dg.DagsterInstance
 ) -> None:
     """A run that takes longer than its schedule makes no queue; when it ended, it goes on."""
     bench.write("customers", more='schedule: "* * * * *"\n')
     definitions = bench.definitions()
     schedule = definitions.resolve_schedule_def("customers_schedule")
-    run = instance.create_run_for_job(
+    run = filed.create_run_for_job(
         definitions.resolve_implicit_global_asset_job_def(),
         tags={"dagster/schedule_name": "customers_schedule"},
         status=dg.DagsterRunStatus.STARTED,
     )
-    skipped = schedule.evaluate_tick(dg.build_schedule_context(instance))
+    skipped = schedule.evaluate_tick(dg.build_schedule_context(filed))
     assert not skipped.run_requests
     assert run.run_id in (skipped.skip_message or "")
-    instance.report_run_failed(run)
-    assert schedule.evaluate_tick(dg.build_schedule_context(instance)).run_requests
+    filed.report_run_failed(run)
+    assert schedule.evaluate_tick(dg.build_schedule_context(filed)).run_requests
 
 
 def test_pools_get_one_slot_and_a_limit_of_the_users_stays(

@@ -57,13 +57,23 @@ def many(tmp_path: Path) -> DagsterBench:
     return made
 
 
+LOGS = {"python_logs": {"managed_python_loggers": ["syncline"], "python_log_level": "INFO"}}
+"""The engine's lines are part of a run's log, as `dagster_home/dagster.yaml` has it."""
+
+
 @pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    """An instance of its own that takes the engine's log lines, as `dagster.yaml` has it."""
+def instance() -> Iterator[dg.DagsterInstance]:
+    """An instance in memory."""
+    with dg.DagsterInstance.ephemeral(settings=LOGS) as made:
+        yield made
+
+
+@pytest.fixture
+def filed(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    """An instance in files, which other threads and processes can look at while a run goes on."""
     home = tmp_path / "home"
     home.mkdir()
-    logs = {"managed_python_loggers": ["syncline"], "python_log_level": "INFO"}
-    with dg.DagsterInstance.local_temp(str(home), overrides={"python_logs": logs}) as made:
+    with dg.DagsterInstance.local_temp(str(home), overrides=LOGS) as made:
         yield made
 
 
@@ -318,6 +328,8 @@ def when_it_reads(
                 if any(line.startswith("customers: read") for line in lines):
                     then(run)
                     return
+                if run.is_finished:
+                    return
             time.sleep(0.02)
 
     thread = threading.Thread(target=watch)
@@ -342,38 +354,38 @@ def check_canceled(
 
 
 def test_a_canceled_run_ends_between_two_batches_and_the_next_goes_on(
-    many: DagsterBench, instance: dg.DagsterInstance
+    many: DagsterBench, filed: dg.DagsterInstance
 ) -> None:
     """Dagster's interrupt, which it raises anywhere, is held back to the end of the batch."""
     many.write("other", CUSTOMERS.replace("users", "others"), more="after: [customers]\n")
     many.write("third", CUSTOMERS.replace("users", "thirds"))
 
     def stop(run: dg.DagsterRun) -> None:
-        instance.report_run_canceling(run)
+        filed.report_run_canceling(run)
         os.kill(os.getpid(), signal.SIGINT)
 
     before = signal.getsignal(signal.SIGINT)
-    watching = when_it_reads(instance, stop)
-    result = many.run(instance, "customers")
+    watching = when_it_reads(filed, stop)
+    result = many.run(filed, "customers")
     watching.join()
-    check_canceled(many, instance, result)
+    check_canceled(many, filed, result)
     assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_cancel_ends_every_mapping_of_the_run(
-    many: DagsterBench, instance: dg.DagsterInstance
+    many: DagsterBench, filed: dg.DagsterInstance
 ) -> None:
     """Where one process runs several mappings, those that had not begun do not write either."""
     many.write("zebra", CUSTOMERS.replace("users", "zebras"))
 
     def stop(run: dg.DagsterRun) -> None:
-        instance.report_run_canceling(run)
+        filed.report_run_canceling(run)
         os.kill(os.getpid(), signal.SIGINT)
 
-    watching = when_it_reads(instance, stop)
-    result = many.run(instance)
+    watching = when_it_reads(filed, stop)
+    result = many.run(filed)
     watching.join()
-    run = instance.get_run_by_id(result.run_id)
+    run = filed.get_run_by_id(result.run_id)
     assert run is not None
     assert run.status is dg.DagsterRunStatus.CANCELED
     assert result.asset_materializations_for_node("zebra") == []
@@ -381,15 +393,15 @@ def test_cancel_ends_every_mapping_of_the_run(
 
 
 def test_cancel_needs_no_signal(
-    many: DagsterBench, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    many: DagsterBench, filed: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that gets no signal, as on another machine, asks for the run's status."""
     monkeypatch.setattr(cancel, "POLL_SECONDS", 0.05)
-    watching = when_it_reads(instance, instance.report_run_canceling)
+    watching = when_it_reads(filed, filed.report_run_canceling)
     with ThreadPoolExecutor(1) as pool:  # no signal reaches a thread
-        result = pool.submit(many.run, instance, "customers").result()
+        result = pool.submit(many.run, filed, "customers").result()
     watching.join()
-    check_canceled(many, instance, result)
+    check_canceled(many, filed, result)
 
 
 def test_a_second_interrupt_goes_through(instance: dg.DagsterInstance) -> None:

@@ -209,18 +209,26 @@ def test_only_a_decided_conflict_can_be_applied(store: Store, waiting: Make) -> 
     assert only(store).state is State.OPEN
 
 
-def test_sides_that_agree_by_themselves_leave_the_queue(
+def test_sides_that_agree_by_themselves_leave_the_queue(store: Store, waiting: Make) -> None:
+    """There is nothing left to decide; said twice it is so once."""
+    store.queue([waiting(1), waiting(2)])
+    one = store.waiting("customers", ["1"])["1"]
+    for _ in range(2):
+        store.supersede("customers", ["1", "99"], "run-2", "target took the value")
+    assert store.waiting("customers", ["1", "2"]).keys() == {"2"}
+    assert [entry.ledger_key for entry in store.conflicts(state=State.SUPERSEDED)] == ["1"]
+    assert told(store, one) == [Event.OPENED, Event.SUPERSEDED]
+
+
+def test_a_decision_that_landed_is_applied_not_superseded(
     store: Store, waiting: Make, decision: Decide
 ) -> None:
-    """Open, decided or stale: there is nothing left to decide."""
-    store.queue([waiting(1), waiting(2), waiting(3)])
-    two = store.waiting("customers", ["2"])["2"]
-    store.decide(two.id, decision(two))
-    store.supersede("customers", ["1", "2", "99"], "run-2", "target took the value")
-    store.supersede("customers", ["1", "2", "99"], "run-2", "target took the value")
-    assert store.waiting("customers", ["1", "2", "3"]).keys() == {"3"}
-    assert len(store.conflicts(state=State.SUPERSEDED)) == 2
-    assert told(store, two)[-1] is Event.SUPERSEDED
+    """The commit that writes a decision makes the sides agree: that is not by themselves."""
+    store.queue([waiting()])
+    entry = store.decide(only(store).id, decision(only(store)))
+    store.supersede("customers", ["1"], "run-2", "the two sides agree")
+    store.mark_applied([entry.id], "run-2")
+    assert only(store).state is State.APPLIED
 
 
 def test_the_list_is_filtered(store: Store, waiting: Make) -> None:

@@ -1,0 +1,105 @@
+"""Measuring: a command, or two with a pipe between them, by the kernel's own account of them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Any, Final
+
+_MAXRSS_UNIT: Final = 1 if sys.platform == "darwin" else 1024
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One measured execution. Times are in seconds, memory in bytes.
+
+    `wall` is from the start of the first process to the end of the last. `cpu` and `peak` (resident
+    memory) are those of the processes started, without the database server, whose processor time is
+    `server_cpu` where the system tells it.
+    """
+
+    wall: float
+    cpu: float
+    peak: int
+    server_cpu: float | None
+    output: str
+
+
+class Failed(Exception):
+    """A measured command failed, or what it left behind is wrong: the numbers mean nothing."""
+
+
+def measured(
+    *commands: Sequence[str], environment: Mapping[str, str], cwd: Path, server: int | None
+) -> Sample:
+    """Run the commands at once, the output of each piped into the next, and measure them.
+
+    `server` is the process id of the database server. Raises Failed where a command fails.
+    """
+    before = server_cpu(server)
+    with TemporaryFile("w+") as output, TemporaryFile("w+") as errors:
+        began = time.perf_counter()
+        processes: list[subprocess.Popen[bytes]] = []
+        given: IO[Any] | int = subprocess.DEVNULL
+        for place, command in enumerate(commands):
+            last = place == len(commands) - 1
+            process = subprocess.Popen(
+                command,
+                stdin=given,
+                stdout=output if last else subprocess.PIPE,
+                stderr=errors,
+                env=dict(environment),
+                cwd=cwd,
+            )
+            if not isinstance(given, int):
+                given.close()  # else the first would never notice that the second has ended
+            processes.append(process)
+            given = process.stdout or subprocess.DEVNULL
+        used = [_wait(process) for process in processes]
+        wall = time.perf_counter() - began
+        output.seek(0)
+        errors.seek(0)
+        if any(process.returncode for process in processes):
+            raise Failed(
+                f"{commands[-1][0]} failed:\n{errors.read()[-2000:]}{output.read()[-500:]}"
+            )
+        after = server_cpu(server)
+        return Sample(
+            wall=wall,
+            cpu=sum(cpu for cpu, _ in used),
+            peak=max(peak for _, peak in used),
+            server_cpu=None if before is None or after is None else after - before,
+            output=output.read(),
+        )
+
+
+def _wait(process: subprocess.Popen[bytes]) -> tuple[float, int]:
+    """The processor time and the peak memory of a process, once it has ended."""
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss * _MAXRSS_UNIT
+
+
+def server_cpu(server: int | None) -> float | None:
+    """The processor time of a server and of all its processes, past and present; None off Linux."""
+    if server is None or not Path("/proc/self/stat").exists():
+        return None
+    children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
+    ticks = sum(_ticks(server)) + sum(sum(_ticks(int(child))[:2]) for child in children)
+    return ticks / _TICKS
+
+
+def _ticks(pid: int) -> list[int]:
+    """The `utime stime cutime cstime` of a process; nothing of one that has just ended."""
+    try:
+        line = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return [0, 0, 0, 0]
+    return [int(text) for text in line.rpartition(")")[2].split()[11:15]]

@@ -1,0 +1,1 @@
+"""This project's Dagster code location. It is yours to edit."""

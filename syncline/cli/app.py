@@ -1,0 +1,78 @@
+"""The commands of `syncline`, by name, in the order of `syncline --help`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from syncline import __version__
+from syncline.cli import backfill, conflicts, dead_letters, project, run, state
+from syncline.cli.command import (
+    DebugOption,
+    LogOption,
+    ProjectOption,
+    command,
+    default_to,
+)
+
+
+def group(text: str | None = None) -> typer.Typer:
+    """A group of commands.
+
+    Plain help: rich's would cost more than `--help` may take where nothing is compiled yet.
+    """
+    return typer.Typer(
+        help=text, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False
+    )
+
+
+app = group()
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"syncline {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    project: ProjectOption = None,
+    debug: DebugOption = False,
+    log: LogOption = None,
+    version: Annotated[  # noqa: ARG001 - answered before any command
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which this is.")
+    ] = False,
+) -> None:
+    """Keep records in step between PostgreSQL, MySQL/MariaDB, SQLite and MongoDB."""
+    default_to(project, debug=debug, log=log)
+
+
+command(app, "demo")(project.demo)
+command(app, "init")(project.init)
+command(app, "map")(project.map_)
+command(app, "check")(project.check)
+command(app, "plan")(run.plan)
+command(app, "run")(run.run)
+command(app, "backfill")(backfill.backfill)
+command(app, "status")(state.status)
+
+_conflicts = group("List, show and decide what waits for a person.")
+command(_conflicts, "list")(conflicts.conflicts_list)
+command(_conflicts, "show")(conflicts.conflicts_show)
+command(_conflicts, "resolve")(conflicts.conflicts_resolve)
+app.add_typer(_conflicts, name="conflicts")
+
+_dead_letters = group("List, show, replay and drop records that could not be mapped or written.")
+command(_dead_letters, "list")(dead_letters.dead_letters_list)
+command(_dead_letters, "show")(dead_letters.dead_letters_show)
+command(_dead_letters, "replay")(dead_letters.dead_letters_replay)
+command(_dead_letters, "drop")(dead_letters.dead_letters_drop)
+app.add_typer(_dead_letters, name="dead-letters")
+
+_checkpoint = group("Show and move where the next delta starts.")
+command(_checkpoint, "show")(state.checkpoint_show)
+command(_checkpoint, "set")(state.checkpoint_set)
+command(_checkpoint, "rewind")(state.checkpoint_rewind)
+app.add_typer(_checkpoint, name="checkpoint")

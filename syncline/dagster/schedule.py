@@ -1,0 +1,46 @@
+"""Schedule: the cron of a mapping. It is off until someone switches it on in the UI."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from syncline.mapping.model import Mapping
+
+_ACTIVE = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+_SCHEDULE_TAG = "dagster/schedule_name"
+"""Dagster tags the runs of a schedule with its name."""
+
+
+def schedule_of(mapping: Mapping, asset: dg.AssetsDefinition) -> dg.ScheduleDefinition | None:
+    """The mapping's schedule, in UTC; None where it has none.
+
+    A tick is skipped while the run of an earlier one is under way or waits: the next delta takes in
+    all that the skipped one would have, and a queue of them would only grow.
+    """
+    if mapping.schedule is None:
+        return None
+    name = f"{mapping.name}_schedule"
+
+    @dg.schedule(  # pyright: ignore[reportUnknownMemberType] (PathLike without its argument)
+        name=name,
+        cron_schedule=mapping.schedule,
+        target=[asset],
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.STOPPED,
+        description=f"A delta of {mapping.name}, by `schedule:` of its mapping.",
+    )
+    def tick(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        before = context.instance.get_runs(
+            dg.RunsFilter(tags={_SCHEDULE_TAG: name}, statuses=_ACTIVE), limit=1
+        )
+        if before:
+            return dg.SkipReason(f"run {before[0].run_id} of an earlier tick has not ended yet")
+        return dg.RunRequest()
+
+    return tick

@@ -1,0 +1,175 @@
+"""The ledger and the state row of a mapping, as documents of the target's database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, cast
+
+import pyarrow as pa
+from pymongo import InsertOne, ReplaceOne, UpdateOne
+from pymongo.errors import OperationFailure
+
+from syncline.endpoints.base import LEDGER_SCHEMA, ROW, StateRow, TargetSpec
+from syncline.endpoints.mongo_connection import Connection, Document, Documents
+from syncline.endpoints.mongo_errors import NAMESPACE_EXISTS
+from syncline.endpoints.mongo_pages import Pages
+from syncline.endpoints.mongo_writes import Request, Writes
+
+STATE: Final = "syncline_state"
+_SCAN_ROWS: Final = 50_000
+_SCAN_BYTES: Final = 16 << 20
+_ASKED: Final = 5_000
+_NAMES: Final = tuple(name for name, _ in LEDGER_SCHEMA)
+_TYPES: Final[Mapping[str, pa.DataType]] = {
+    "s": pa.binary(),
+    "t": pa.binary(),
+    "held": pa.binary(),
+    "gone": pa.int16(),
+    "hold": pa.int16(),
+    "layout": pa.int32(),
+    "epoch": pa.int64(),
+}
+
+
+def ledger_name(mapping: str) -> str:
+    """Give the name of a mapping's ledger."""
+    return f"syncline_ledger_{mapping}"
+
+
+def create(connection: Connection, name: str) -> None:
+    """Create a collection unless it is there: a transaction could not."""
+    try:
+        # Without the driver's own look beforehand: another run may come between.
+        connection.database.create_collection(name, check_exists=False)
+    except OperationFailure as error:
+        if error.code != NAMESPACE_EXISTS:
+            raise
+
+
+class Ledger:
+    """The ledger of a mapping: a document a key, `_id` the source's key, NULL and 0 left out."""
+
+    def __init__(self, spec: TargetSpec, connection: Connection, writes: Writes) -> None:
+        self._collection = connection.collection(ledger_name(spec.mapping))
+        self._key = spec.ledger_key.arrow
+        self._writes = writes
+
+    @staticmethod
+    def prepare(connection: Connection, mapping: str) -> None:
+        """Create the ledger with its index of holds. Idempotent."""
+        create(connection, ledger_name(mapping))
+        # Sparse: nearly every record is without a hold, and is then not in the index.
+        connection.collection(ledger_name(mapping)).create_index([("hold", 1)], sparse=True)
+
+    def is_empty(self) -> bool:
+        """Whether the ledger has no row."""
+        return self._collection.find_one({}, {"_id": 1}, session=self._writes.session) is None
+
+    def fetch(self, keys: pa.Array[Any]) -> pa.Table:
+        """Give the ledger rows of these keys, with `__row`."""
+        asked: list[Any] = keys.to_pylist()
+        found: dict[Any, Document] = {}
+        for start in range(0, len(asked), _ASKED):
+            where = {"_id": {"$in": asked[start : start + _ASKED]}}
+            for document in self._collection.find(where, session=self._writes.session):
+                found[document["_id"]] = document
+        rows = [(row, found[key]) for row, key in enumerate(asked) if key in found]
+        table = self._table([document for _, document in rows])
+        return table.append_column(ROW, pa.array([row for row, _ in rows], pa.int32()))
+
+    def put(self, rows: pa.Table, *, fresh: bool) -> None:
+        """Insert or replace ledger rows."""
+        documents = _documents(rows)
+        if not fresh:
+            self._replace(documents)
+            return
+        inserts: list[Request] = [InsertOne(document) for document in documents]
+        outcome = self._writes.bulk(self._collection, inserts)
+        self._replace([documents[index] for index in outcome.errors])
+
+    def scan(self) -> Iterator[pa.Table]:
+        """Give `k`, `gone` and `hold` of every row, in batches."""
+        wanted = {"gone": 1, "hold": 1}
+        for documents in Pages(self._collection, {}, wanted, _SCAN_ROWS, _SCAN_BYTES).after():
+            yield self._table(documents).select(["k", "gone", "hold"])
+
+    def holds(self) -> pa.Table:
+        """Give the rows with a hold."""
+        found = self._collection.find({"hold": {"$gt": 0}}, session=self._writes.session)
+        return self._table(list(found))
+
+    def _replace(self, documents: Sequence[Document]) -> None:
+        replaces: list[Request] = [
+            ReplaceOne({"_id": document["_id"]}, document, upsert=True) for document in documents
+        ]
+        outcome = self._writes.bulk(self._collection, replaces)
+        if outcome.errors:
+            # Two upserts of one key at once: the other has landed, so this one will replace it.
+            again = [replaces[index] for index in outcome.errors]
+            if self._writes.bulk(self._collection, again).errors:
+                raise RuntimeError(f"the ledger refuses its own rows: {outcome.errors}")
+
+    def _table(self, documents: Sequence[Document]) -> pa.Table:
+        columns = {"k": pa.array([document["_id"] for document in documents], self._key)}
+        for name, type_ in _TYPES.items():
+            default = 0 if name in {"gone", "hold"} else None
+            values = [document.get(name, default) for document in documents]
+            columns[name] = pa.array(values, type_)
+        return pa.table(columns)
+
+
+class State:
+    """The state row of a mapping, in `syncline_state`.
+
+    A lease is kept as when it was last renewed, by the server's own clock, and for how long: so
+    that nobody else's clock has a part in it.
+    """
+
+    def __init__(self, spec: TargetSpec, connection: Connection, writes: Writes) -> None:
+        self._collection: Documents = connection.collection(STATE)
+        self._mapping = spec.mapping
+        self._connection, self._writes = connection, writes
+
+    def read(self, *, lock: bool) -> StateRow | None:
+        """Give the state row; `lock` keeps other transactions from writing it."""
+        where = {"_id": self._mapping}
+        if lock and self._writes.session is not None:
+            self._writes.bulk(self._collection, [UpdateOne(where, {"$inc": {"locked": 1}})])
+        found = self._collection.find_one(where, session=self._writes.session)
+        if found is None:
+            return None
+        until: datetime | None = None
+        if found["lease_seconds"] is not None:
+            renewed: datetime = found["renewed"]
+            until = renewed.astimezone(UTC) + timedelta(seconds=found["lease_seconds"])
+        now = self._connection.now()
+        return StateRow(found["epoch"], found["holder"], until, found["document"], now)
+
+    def put(self, values: Mapping[str, Any], expected_epoch: int | None) -> bool:
+        """Write the state row where its epoch is the expected one; say whether it was."""
+        update = {"$set": dict(values), "$currentDate": {"renewed": True}}
+        if expected_epoch is not None:
+            where: Document = {"_id": self._mapping, "epoch": expected_epoch}
+            return self._writes.bulk(self._collection, [UpdateOne(where, update)]).met == 1
+        where = {"_id": self._mapping, "epoch": {"$exists": False}}
+        outcome = self._writes.bulk(self._collection, [UpdateOne(where, update, upsert=True)])
+        return not outcome.errors  # the one error it can have: the row is there, with an epoch
+
+    @staticmethod
+    def drop(connection: Connection, mapping: str) -> None:
+        """Remove the state row of a mapping."""
+        connection.collection(STATE).delete_one({"_id": mapping})
+
+
+def _documents(rows: pa.Table) -> list[Document]:
+    columns: list[list[Any]] = [cast("list[Any]", rows[name].to_pylist()) for name in _NAMES]
+    names = ("_id", *_NAMES[1:])
+    return [
+        {name: value for name, value in zip(names, values, strict=True) if _is_kept(name, value)}
+        for values in zip(*columns, strict=True)
+    ]
+
+
+def _is_kept(name: str, value: object) -> bool:
+    return value is not None and (value != 0 or name not in {"gone", "hold"})

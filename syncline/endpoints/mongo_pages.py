@@ -1,0 +1,136 @@
+"""Documents in the order of `_id`, a page at a time, each page by a query of its own.
+
+`_id` is unique, does not change and always has its index, so a page begins just past the last one
+however many documents were written meanwhile. Only the server compares. One fact shapes this:
+`$gt` finds values of the same BSON type alone, while an order runs over all of them. So a page goes
+on within the type of the last `_id`; when that is used up, with all the types that sort after it.
+"""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final, cast
+
+import bson
+from bson.datetime_ms import DatetimeMS
+from bson.decimal128 import Decimal128
+from bson.max_key import MaxKey
+from bson.min_key import MinKey
+from bson.objectid import ObjectId
+from bson.regex import Regex
+from bson.timestamp import Timestamp
+
+from syncline.endpoints.mongo_connection import OPTIONS, Document, Documents
+from syncline.endpoints.mongo_errors import reporting
+from syncline.errors import InputError
+
+# https://www.mongodb.com/docs/manual/reference/bson-type-comparison-order/
+_ORDER: Final[tuple[tuple[str, tuple[type, ...]], ...]] = (
+    ("minKey", (MinKey,)),
+    ("null", (type(None),)),
+    ("number", (int, float, Decimal128)),
+    ("string", (str,)),
+    ("object", (dict,)),
+    ("binData", (bytes, uuid.UUID)),
+    ("objectId", (ObjectId,)),
+    ("bool", (bool,)),
+    ("date", (datetime, DatetimeMS)),
+    ("timestamp", (Timestamp,)),
+    ("regex", (Regex,)),
+    ("maxKey", (MaxKey,)),
+)
+
+
+_ANSWER_ROWS: Final = 5_000
+"""Documents in one answer of the server, so that `size` is looked at in time."""
+
+
+class _Start:
+    """Before every `_id`; no BSON value."""
+
+
+START: Final = _Start()
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """What to page through: a collection, a filter, what to bring, and how much of it at once."""
+
+    collection: Documents
+    where: Mapping[str, Any]
+    projection: Mapping[str, int]
+    rows: int
+    size: int
+    """Bytes of BSON at which a page ends early; one answer of the server may pass it."""
+
+    def after(self, last: object = START) -> Iterator[list[Document]]:
+        """Give the pages that follow the document of this `_id`; no page is empty."""
+        condition: Mapping[str, Any] = {} if last is START else _within(last)
+        within = last is not START
+        while True:
+            with reporting():
+                documents, more = self._page(condition)
+            if documents:
+                last = documents[-1].get("_id", START)
+                if last is START:
+                    raise InputError(f"{self.collection.name} has documents without _id")
+                yield documents
+            if more:
+                condition, within = _within(last), True
+            elif within and (later := _types_after(last)):
+                condition, within = {"_id": {"$type": later}}, False
+            else:
+                return
+
+    def _page(self, condition: Mapping[str, Any]) -> tuple[list[Document], bool]:
+        """Give one page, and whether there may be more where it ended."""
+        documents: list[Document] = []
+        read = 0
+        where = {"$and": [self.where, condition]} if self.where and condition else None
+        cursor = self.collection.find_raw_batches(
+            where or self.where or condition,
+            self.projection,
+            sort=[("_id", 1)],
+            limit=self.rows,
+            batch_size=min(self.rows, _ANSWER_ROWS),
+        )
+        with closing(cursor):
+            for answer in cursor:
+                data = cast("bytes", answer)
+                documents += bson.decode_all(data, OPTIONS)  # pyright: ignore[reportUnknownMemberType]
+                read += len(data)
+                if read >= self.size:
+                    return documents, True
+        return documents, len(documents) >= self.rows
+
+
+def _within(last: object) -> Mapping[str, Any]:
+    if _is_nan(last):  # sorts before every number, and compares with none
+        return {"_id": {"$gte": -math.inf}}
+    return {"_id": {"$gt": last}}
+
+
+def _types_after(last: object) -> list[str]:
+    return [name for name, _ in _ORDER[_rank(last) + 1 :]]
+
+
+def _rank(value: object) -> int:
+    if isinstance(value, bool):  # which Python takes for an int
+        return [name for name, _ in _ORDER].index("bool")
+    for rank, (_, classes) in enumerate(_ORDER):
+        if isinstance(value, classes):
+            return rank
+    raise InputError(f"an _id of type {type(value).__name__} can't be paged")
+
+
+def _is_nan(value: object) -> bool:
+    if isinstance(value, Decimal128):
+        number: Decimal = value.to_decimal()
+        return number.is_nan()
+    return isinstance(value, float) and math.isnan(value)

@@ -1,0 +1,152 @@
+"""One read of a collection: its horizon, then its documents by pages of `_id`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from types import TracebackType
+from typing import Any, Final, Self, cast
+
+import pyarrow as pa
+from bson import json_util
+
+from syncline.endpoints.base import Comparison, Mode, Range, ReadSpec, SourceBatch
+from syncline.endpoints.fit import parse_text, to_arrow
+from syncline.endpoints.mongo_connection import Connection, Document
+from syncline.endpoints.mongo_errors import reporting
+from syncline.endpoints.mongo_pages import START, Pages
+from syncline.endpoints.mongo_paths import projection, source_columns
+from syncline.endpoints.mongo_values import encode_column
+from syncline.errors import CheckpointVoid, InputError
+from syncline.record import Type
+from syncline.watermark import dump
+from syncline.watermark.mongo import NONE, Cursor, cursor_of, start_of, take
+
+_EXACTLY: Final = json_util.CANONICAL_JSON_OPTIONS.with_options(
+    tz_aware=True, uuid_representation=4
+)
+_OPERATORS: Final[Mapping[str, str]] = {
+    "=": "$eq",
+    "<>": "$ne",
+    "<": "$lt",
+    "<=": "$lte",
+    ">": "$gt",
+    ">=": "$gte",
+}
+
+
+class MongoRead:
+    """See `base.Read`. Pages by `_id` in every mode; a delta in two passes (`watermark.mongo`)."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        spec: ReadSpec,
+        *,
+        mode: Mode,
+        since: str | None,
+        after: str | None,
+        window: Range | None,
+        identity: Mapping[str, str],
+        has_object_ids: Callable[[str], bool],
+    ) -> None:
+        self._connection, self._spec, self._mode = connection, spec, mode
+        self._has_object_ids = has_object_ids
+        self._cursor = self._find_cursor(window)
+        with reporting():
+            self._passes = self._filters(since, window, identity)
+            self.horizon = self._take(since if mode == "delta" else None, identity)
+        self._at, self._last = 0, cast("object", START)
+        if after is not None:
+            position = json_util.loads(after, json_options=_EXACTLY)
+            self._at, self._last = int(position["pass"]), position["id"]
+        is_by_cursor = self._cursor is not None and spec.by == "timestamp"
+        self.guarantee = self._cursor.guarantee if self._cursor and is_by_cursor else NONE
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Nothing is held between pages."""
+
+    def batches(self) -> Iterator[SourceBatch]:
+        """Give the documents, a page a batch."""
+        last = self._last
+        for number in range(self._at, len(self._passes)):
+            pages = Pages(
+                self._connection.collection(self._spec.table),
+                self._passes[number],
+                projection(self._spec.columns),
+                self._spec.batch_rows,
+                self._spec.batch_bytes,
+            )
+            for documents in pages.after(last):
+                arrays, misfits = source_columns(documents, self._spec.columns)
+                position = {"pass": number, "id": documents[-1]["_id"]}
+                text = json_util.dumps(position, json_options=_EXACTLY)
+                yield SourceBatch(pa.table(arrays), tuple(misfits), text)
+            last = START
+
+    def _find_cursor(self, window: Range | None) -> Cursor | None:
+        spec = self._spec
+        if spec.by == "xmin":
+            raise InputError("mongodb has no xmin", hint="set `delta: {by: timestamp, cursor: ..}`")
+        if spec.cursor is None:
+            if spec.by == "timestamp" or (window is not None and window.by == "cursor"):
+                raise InputError(f"collection {spec.table}: a read by timestamp needs a cursor")
+            return None
+        return cursor_of(spec.cursor, spec.columns[spec.cursor])
+
+    def _take(self, since: str | None, identity: Mapping[str, str]) -> str:
+        if self._cursor is None or self._spec.by != "timestamp":
+            return dump("none", {"identity": dict(identity)})
+        return take(self._connection, self._spec.table, self._cursor, since, identity)
+
+    def _filters(
+        self, since: str | None, window: Range | None, identity: Mapping[str, str]
+    ) -> list[Mapping[str, Any]]:
+        """Give the filter of each pass."""
+        if self._mode == "delta":
+            if self._cursor is None or self._spec.by != "timestamp":
+                raise CheckpointVoid("this mapping has no delta: nothing tells what changed")
+            start = start_of(since, self._cursor, identity)
+            return [self._cursor.placed(start), self._cursor.unplaced()]
+        conditions = [_holds(each) for each in self._spec.filters]
+        if self._mode == "backfill" and window is not None:
+            conditions.append(self._inside(window))
+        return [{"$and": conditions} if conditions else {}]
+
+    def _inside(self, window: Range) -> Document:
+        cursor = self._cursor.path if self._cursor else ""
+        path = self._spec.key[0] if window.by == "key" else cursor
+        type_ = self._spec.columns[path]
+        bounds = {"$gte": window.start, "$lt": window.end}
+        condition = {
+            op: self._bound(path, text, type_) for op, text in bounds.items() if text is not None
+        }
+        return {path: condition} if condition else {path: {"$ne": None}}
+
+    def _bound(self, path: str, text: str, type_: Type) -> object:
+        array = to_arrow([parse_text(text, type_)], type_)
+        if type_.name in {"timestamp", "date"}:  # what is read as such is a BSON date
+            array, type_ = array.cast(pa.timestamp("us", "UTC")), Type("timestamptz", 3)
+        object_ids = self._has_object_ids(path)
+        values, refused = encode_column(array, type_, depth=1, object_ids=object_ids)
+        if refused:
+            raise InputError(f"the window's bound {refused[0]}")
+        return values[0]
+
+
+def _holds(comparison: Comparison) -> Document:
+    """Filter by a comparison; what is no number stays in, since it may be a misfit to report."""
+    path = comparison.column
+    return {
+        "$or": [
+            {path: {_OPERATORS[comparison.op]: comparison.value}},
+            {"$nor": [{path: {"$type": "number"}}, {path: None}]},
+        ]
+    }

@@ -1,0 +1,46 @@
+"""PostgreSQL text: quoted identifiers and literals, and Arrow values in the text form that the database casts back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from psycopg import sql
+
+from syncline.record import Type
+
+
+def ident(*parts: str) -> str:
+    """A quoted identifier, qualified where it has several parts."""
+    return sql.Identifier(*parts).as_string(None)
+
+
+def literal(value: str | float | None) -> str:
+    """A quoted literal: text as `'..'`, numbers and NULL as they are written in SQL."""
+    return sql.Literal(value).as_string(None)
+
+
+def text_forms(values: pa.Array, type_: Type) -> pa.Array:
+    """Each value as text that `CAST(.. AS its column's type)` reads back as the same value."""
+    if type_.name == "bytes":
+        texts = ["\\x" + v.hex() if v is not None else None for v in values.to_pylist()]
+        return pa.array(texts, pa.string())
+    return values.cast(pa.string())
+
+
+def array_literal(values: pa.Array, type_: Type) -> str:
+    """The column as one quoted SQL array literal (`'{"1","2",NULL}'`), not yet cast to a type."""
+    texts = text_forms(values, type_)
+    escaped = pc.replace_substring(texts, "\\", "\\\\")
+    escaped = pc.replace_substring(escaped, '"', '\\"')
+    quoted = pc.binary_join_element_wise(pa.scalar('"'), escaped, pa.scalar('"'), pa.scalar(""))
+    items = cast("list[str]", pc.fill_null(cast("Any", quoted), "NULL").to_pylist())
+    return literal("{" + ",".join(items) + "}")
+
+
+def conjunction(conditions: Sequence[str]) -> str:
+    """The conditions as one `WHERE` clause, or nothing where there is none."""
+    kept = [condition for condition in conditions if condition]
+    return " WHERE " + " AND ".join(kept) if kept else ""

@@ -1,0 +1,340 @@
+"""What the SQLite and the MySQL/MariaDB endpoints share: a pool of sessions, and the Protocols over a dialect."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+from sqlalchemy import Engine
+
+from syncline.endpoints.base import (
+    DeltaBy,
+    Guarantee,
+    Mode,
+    Range,
+    Read,
+    ReadSpec,
+    TableInfo,
+    TargetSpec,
+    Transaction,
+)
+from syncline.endpoints.sql_dialect import STATE, Dialect, Term, fields_of, state_name
+from syncline.endpoints.sql_lookup import look_up
+from syncline.endpoints.sql_read import Pass, SqlRead
+from syncline.endpoints.sql_session import Session, opened, take
+from syncline.endpoints.sql_values import Field
+from syncline.endpoints.sql_write import SqlTransaction
+from syncline.errors import CheckpointVoid, InputError
+from syncline.record import Misfit, Type
+from syncline.watermark.sql import start_of
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a delta begins: the value of the cursor, inclusive; None for every row."""
+
+    at: Any
+
+
+UNTRACKED = Guarantee("none", "nothing tells what changed here: every run reads all records")
+
+
+class SqlEndpoint(ABC):
+    """One SQL database, opened: a `base.Endpoint`.
+
+    Sessions come from a pool; a read holds one until it is closed, a transaction likewise.
+    """
+
+    engine: Engine
+
+    @property
+    @abstractmethod
+    def dialect(self) -> Dialect:
+        """The database's SQL, values and errors."""
+
+    # --- what differs by database ---
+
+    @abstractmethod
+    def version(self) -> str:
+        """See `base.Source.version`."""
+
+    @abstractmethod
+    def tables(self) -> Sequence[str]:
+        """See `base.Source.tables`."""
+
+    @abstractmethod
+    def describe(self, table: str) -> TableInfo | None:
+        """See `base.Source.describe`."""
+
+    @abstractmethod
+    def best_delta(self, info: TableInfo, cursor: str | None) -> DeltaBy:
+        """See `base.Source.best_delta`."""
+
+    @abstractmethod
+    def native_type(self, type_: Type, *, key: bool = False) -> str:
+        """See `base.Target.native_type`."""
+
+    @abstractmethod
+    def fits(self, type_: Type) -> Type:
+        """See `base.Target.fits`."""
+
+    @abstractmethod
+    def prepare(self, spec: TargetSpec) -> None:
+        """See `base.Target.prepare`."""
+
+    @abstractmethod
+    def snapshot(
+        self, session: Session, info: TableInfo, cursor: Field | None, since: Start | None
+    ) -> tuple[str, Guarantee, tuple[str, tuple[Any, ...]] | None]:
+        """Begin the snapshot of a read.
+
+        Gives the horizon, the guarantee, and the condition with its parameters that rows changed at
+        or after `since` meet (None: all rows do).
+        """
+
+    @abstractmethod
+    def transaction(
+        self,
+        session: Session,
+        spec: TargetSpec,
+        fields: Mapping[str, Field],
+        *,
+        writes: bool,
+        unique: bool,
+    ) -> SqlTransaction:
+        """Give the transaction object over a session in a transaction.
+
+        `unique`: the database itself keeps the spec's key from being there twice.
+        """
+
+    def check_writable(self, session: Session, table: str) -> None:
+        """Raise InputError where the table can't take part in a transaction."""
+
+    # --- reading ---
+
+    @contextmanager
+    def read(
+        self,
+        spec: ReadSpec,
+        *,
+        mode: Mode,
+        since: str | None = None,
+        after: str | None = None,
+        window: Range | None = None,
+    ) -> Generator[Read]:
+        """See `base.Source.read`."""
+        info = self._told(spec.table)
+        fields = fields_of(info, spec.columns)
+        cursor = (
+            fields_of(info, {spec.cursor: spec.columns[spec.cursor]})[spec.cursor]
+            if spec.cursor
+            else None
+        )
+        tracked = cursor if spec.by == "timestamp" else None
+        if mode == "delta" and tracked is None:
+            raise CheckpointVoid(f"nothing tells what changed in {spec.table}: it has no cursor")
+        start = None
+        if mode == "delta" and tracked is not None:
+            start = Start(start_of(since, tracked.name, info.identity))
+        with self._session() as session:
+            horizon, guarantee, changed = self.snapshot(session, info, tracked, start)
+            yield SqlRead(
+                session,
+                self.dialect,
+                spec.table,
+                fields,
+                spec.key,
+                self._passes(spec, info, fields, mode, changed, window),
+                horizon=horizon,
+                guarantee=guarantee,
+                batch_rows=spec.batch_rows,
+                batch_bytes=spec.batch_bytes,
+                after=after,
+            )
+
+    def fetch(self, spec: ReadSpec, keys: pa.Table) -> tuple[pa.Table, tuple[Misfit, ...]]:
+        """See `base.Source.fetch`."""
+        info = self._told(spec.table)
+        fields = fields_of(info, spec.columns)
+        key = {name: fields[name] for name in spec.key}
+        with self._session() as session:
+            self._begin(session, self.dialect.begin_snapshot)
+            found = look_up(session, self.dialect, spec.table, key, fields, keys)
+        return found.rows, found.misfits
+
+    def keys(self, spec: ReadSpec) -> Iterator[pa.Table]:
+        """See `base.Source.keys`."""
+        only = {name: spec.columns[name] for name in spec.key}
+        narrow = ReadSpec(
+            spec.table, spec.key, only, batch_rows=spec.batch_rows, batch_bytes=spec.batch_bytes
+        )
+        with self.read(narrow, mode="full") as read:
+            for batch in read.batches():
+                yield batch.records
+
+    def duplicate_keys(self, table: str, key: Sequence[str]) -> Sequence[tuple[Any, ...]]:
+        """See `base.Source.duplicate_keys`."""
+        info = self._told(table)
+        fields = fields_of(
+            info, {name: info.columns[name].type for name in key if name in info.columns}
+        )
+        missing = [name for name in key if name not in fields]
+        if missing:
+            raise InputError(f"table {table} has no column {', '.join(missing)}")
+        if is_unique(info, key):
+            return ()
+        names = [self.dialect.quote(name) for name in key]
+        groups = [self.dialect.counted(field) for field in fields.values()]
+        shown = ", ".join(f"MIN({name})" for name in names)
+        empty = " OR ".join(f"{name} IS NULL" for name in names)
+        source = self.dialect.table(table)
+        with self._session() as session:
+            nulls = session.rows(
+                f"SELECT {', '.join(names)} FROM {source} WHERE {empty} LIMIT 5"  # noqa: S608 - quoted
+            )
+            twice = session.rows(
+                f"SELECT {shown} FROM {source} WHERE NOT ({empty})"  # noqa: S608 - quoted
+                f" GROUP BY {', '.join(groups)} HAVING COUNT(*) > 1 LIMIT 5"
+            )
+        return (*nulls, *twice)[:5]
+
+    # --- writing ---
+
+    def create_table(self, table: str, key: Mapping[str, Type], fields: Mapping[str, Type]) -> None:
+        """See `base.Target.create_table`."""
+        quote = self.dialect.quote
+        columns = [f"{quote(n)} {self.native_type(t, key=True)} NOT NULL" for n, t in key.items()]
+        columns += [f"{quote(n)} {self.native_type(t)}" for n, t in fields.items()]
+        columns.append(f"PRIMARY KEY ({', '.join(map(quote, key))})")
+        with self._session() as session:
+            session.run(
+                f"CREATE TABLE {self.dialect.table(table)} ({', '.join(columns)}){self.options()}"
+            )
+
+    def options(self) -> str:
+        """Give what CREATE TABLE ends with."""
+        return ""
+
+    @contextmanager
+    def begin(self, spec: TargetSpec, *, write: bool = True) -> Generator[Transaction]:
+        """See `base.Target.begin`."""
+        info = self._told(spec.table)
+        fields = fields_of(info, {**spec.key, **spec.fields})
+        with self._session() as session:
+            if write:
+                self.check_writable(session, spec.table)
+            self._begin(session, self.dialect.begin_write if write else self.dialect.begin_plan)
+            try:
+                yield self.transaction(
+                    session, spec, fields, writes=write, unique=is_unique(info, spec.key)
+                )
+            finally:
+                self._roll_back(session)
+
+    def drop_ledger(self, mapping: str) -> None:
+        """See `base.Target.drop_ledger`."""
+        with self._session() as session:
+            session.run(f"DROP TABLE IF EXISTS {self.dialect.table(state_name(mapping))}")
+            if self.has_table(session, STATE):
+                session.run(
+                    f"DELETE FROM {self.dialect.table(STATE)} WHERE mapping = {self.dialect.mark}",  # noqa: S608
+                    (mapping,),
+                )
+
+    @abstractmethod
+    def has_table(self, session: Session, table: str) -> bool:
+        """Whether a table of that name is there."""
+
+    def close(self) -> None:
+        """Give back every connection. Idempotent."""
+        self.engine.dispose()
+
+    # --- parts ---
+
+    def _session(self) -> AbstractContextManager[Session]:
+        return opened(self.engine, self.dialect)
+
+    def _take(self) -> Session:
+        return take(self.engine, self.dialect)
+
+    def _told(self, table: str) -> TableInfo:
+        info = self.describe(table)
+        if info is None:
+            raise InputError(
+                f"there is no table {table}",
+                hint="table names are spelled as the database has them",
+            )
+        return info
+
+    def _begin(self, session: Session, statements: Sequence[str]) -> None:
+        for statement in statements:
+            session.run(statement)
+
+    def _roll_back(self, session: Session) -> None:
+        try:
+            session.driver.rollback()
+        except self.dialect.errors:
+            session.discard()  # what broke the transaction has been raised; this connection is spent
+
+    def _passes(
+        self,
+        spec: ReadSpec,
+        info: TableInfo,
+        fields: Mapping[str, Field],
+        mode: Mode,
+        changed: tuple[str, tuple[Any, ...]] | None,
+        window: Range | None,
+    ) -> tuple[Pass, ...]:
+        unique = is_unique(info, spec.key)
+        by_key = tuple(
+            term for name in spec.key for term in self.dialect.terms(fields[name], unique=unique)
+        )
+        if mode == "delta" and spec.cursor:
+            return self._delta_passes(fields[spec.cursor], by_key, changed)
+        where, params = self._filtered(spec, info)
+        if mode == "backfill" and window is not None:
+            conditions, bounds = self._windowed(spec, fields, window)
+            where, params = (*where, *conditions), (*params, *bounds)
+            if window.by == "cursor" and spec.cursor:
+                by_key = (*self.dialect.terms(fields[spec.cursor], unique=True), *by_key)
+        return (Pass(where, params, by_key),)
+
+    def _delta_passes(
+        self, cursor: Field, by_key: tuple[Term, ...], changed: tuple[str, tuple[Any, ...]] | None
+    ) -> tuple[Pass, ...]:
+        order = (*self.dialect.terms(cursor, unique=True), *by_key)
+        apart = self.dialect.unordered(cursor)
+        condition, params = changed or (f"NOT {apart}", ())
+        return Pass((condition,), params, order), Pass((apart,), (), by_key)
+
+    def _filtered(self, spec: ReadSpec, info: TableInfo) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+        pairs = [
+            (sql, one.value)
+            for one in spec.filters
+            if one.column in info.columns
+            and (sql := self.dialect.filter(info.columns[one.column], one.op)) is not None
+        ]
+        return tuple(sql for sql, _ in pairs), tuple(value for _, value in pairs)
+
+    def _windowed(
+        self, spec: ReadSpec, fields: Mapping[str, Field], window: Range
+    ) -> tuple[list[str], list[Any]]:
+        name = spec.key[0] if window.by == "key" else spec.cursor
+        if name is None:
+            raise InputError(f"{spec.table} has no cursor to backfill by", hint="backfill --by key")
+        told = [
+            self.dialect.between(fields[name], op, bound)
+            for op, bound in ((">=", window.start), ("<", window.end))
+            if bound is not None
+        ]
+        return [sql for sql, _ in told], [param for _, param in told]
+
+
+def is_unique(info: TableInfo, key: Iterable[str]) -> bool:
+    """Whether the table can't hold two records of one key."""
+    names = set(key)
+    return any(names.issuperset(one) for one in info.unique)

@@ -1,0 +1,3 @@
+"""Mappings: from a YAML file to a bound, compiled SELECT that turns source records into target
+records.
+"""

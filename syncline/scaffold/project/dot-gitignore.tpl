@@ -1,0 +1,3 @@
+.env
+.syncline/
+__pycache__/

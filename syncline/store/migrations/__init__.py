@@ -1,0 +1,1 @@
+"""The migrations of the control store, run by `syncline.store.migrate`."""

@@ -1,0 +1,109 @@
+"""Runs in the control store: begun, finished, listed; and the chunks of backfills that are done."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from syncline.errors import InputError
+from syncline.store.keys import digest
+from syncline.store.model import Chunk, Run
+from syncline.store.tables import chunks, runs
+
+
+def new_run_id(now: datetime) -> str:
+    """An id that sorts by time: UTC to the microsecond, then 32 random bits."""
+    return f"{now.astimezone(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}"
+
+
+def start(connection: Connection, mapping: str, mode: str, trigger: str, now: datetime) -> str:
+    """Record that a run began."""
+    run_id = new_run_id(now)
+    connection.execute(
+        insert(runs),
+        {
+            "run_id": run_id, "mapping": mapping, "mode": mode, "trigger": trigger,
+            "status": "running", "started_at": now, "error": "",
+        },
+    )  # fmt: skip
+    return run_id
+
+
+def finish(
+    connection: Connection, run_id: str, status: str, summary: Mapping[str, Any], error: str, *,
+    now: datetime,
+) -> None:  # fmt: skip
+    """Record how it ended. Raises InputError for a run that never began."""
+    changed = connection.execute(
+        update(runs)
+        .where(runs.c.run_id == run_id)
+        .values(status=status, summary=dict(summary), error=error, finished_at=now)
+    )
+    if changed.rowcount != 1:
+        message = f"there is no run {run_id}"
+        raise InputError(message, hint="syncline status")
+
+
+def listed(connection: Connection, mapping: str | None, limit: int) -> list[Run]:
+    """Runs, newest first."""
+    query = select(runs).order_by(runs.c.run_id.desc()).limit(limit)
+    if mapping is not None:
+        query = query.where(runs.c.mapping == mapping)
+    return [
+        Run(
+            run_id=row.run_id, mapping=row.mapping, mode=row.mode, trigger=row.trigger,
+            status=row.status, started_at=row.started_at, finished_at=row.finished_at,
+            summary=row.summary or {}, error=row.error,
+        )
+        for row in connection.execute(query)
+    ]  # fmt: skip
+
+
+def _named(chunk: Chunk) -> str:
+    return digest(repr(chunk.start), repr(chunk.end))
+
+
+def chunks_left(
+    connection: Connection, mapping: str, backfill: str, wanted: Iterable[Chunk]
+) -> list[Chunk]:
+    """Those chunks of a backfill that are not done yet, in the order given."""
+    done = set(
+        connection.scalars(
+            select(chunks.c.chunk)
+            .where(chunks.c.mapping == mapping)
+            .where(chunks.c.backfill == digest(backfill))
+        )
+    )
+    return [chunk for chunk in wanted if _named(chunk) not in done]
+
+
+def chunk_done(
+    connection: Connection, mapping: str, backfill: str, chunk: Chunk, run_id: str, *, now: datetime
+) -> None:
+    """Remember that a chunk is done. Idempotent."""
+    same = (
+        (chunks.c.mapping == mapping)
+        & (chunks.c.backfill == digest(backfill))
+        & (chunks.c.chunk == _named(chunk))
+    )
+    connection.execute(delete(chunks).where(same))
+    connection.execute(
+        insert(chunks),
+        {
+            "mapping": mapping, "backfill": digest(backfill), "chunk": _named(chunk),
+            "run_id": run_id, "done_at": now,
+        },
+    )  # fmt: skip
+
+
+def forget_chunks(connection: Connection, mapping: str, backfill: str) -> None:
+    """Begin a backfill again from its first chunk."""
+    connection.execute(
+        delete(chunks)
+        .where(chunks.c.mapping == mapping)
+        .where(chunks.c.backfill == digest(backfill))
+    )

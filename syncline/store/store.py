@@ -1,0 +1,272 @@
+"""The control store, opened: runs, conflicts, dead letters, audit log."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import Engine, case, func, select
+
+from syncline.conflict import Kind
+from syncline.store import arrival, audit, conflicts, dead_letters, keys, runs, tables
+from syncline.store.database import connect, make_directory, parse, reading, writing
+from syncline.store.migrate import migrate
+from syncline.store.model import (
+    AuditEntry,
+    Chunk,
+    Counts,
+    DeadLetter,
+    Decision,
+    Entry,
+    History,
+    Run,
+    State,
+    Waiting,
+)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Store:
+    """What must outlive a run and is not in the target: made by `Store.open`, shared by threads.
+
+    Every call is one transaction.
+    What a call stored is durable when it returns. Every method raises Unreachable where the store
+    can't be reached or is locked for too long, CredentialsRefused where it refuses the login, and
+    RunFailed where it can't be written (a full disk): then nothing of the call was stored, and the
+    caller must not go on as if it were.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @classmethod
+    def open(cls, url: str) -> Store:
+        """Open the store and bring its tables up to date; safe from many processes at once.
+
+        `url` is `sqlite:///FILE` (directories are made) or `postgresql://..`. Raises InputError for
+        any other, and where a newer syncline made the store.
+        """
+        parsed = parse(url)
+        make_directory(parsed)
+        engine = connect(parsed)
+        try:
+            migrate(engine)
+        except BaseException:
+            engine.dispose()
+            raise
+        return cls(engine)
+
+    def close(self) -> None:
+        """Give back every connection. Idempotent."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # --- runs --------------------------------------------------------------------------------
+
+    def start_run(self, mapping: str, mode: str, *, trigger: str = "cli") -> str:
+        """Record that a run began; its id sorts by time."""
+        with writing(self._engine) as connection:
+            return runs.start(connection, mapping, mode, trigger, _now())
+
+    def finish_run(
+        self, run_id: str, status: str, summary: Mapping[str, Any], error: str = ""
+    ) -> None:
+        """Record how a run ended. Raises InputError for an unknown run."""
+        with writing(self._engine) as connection:
+            runs.finish(connection, run_id, status, summary, error, now=_now())
+
+    def runs(self, mapping: str | None = None, limit: int = 50) -> list[Run]:
+        """Runs, newest first."""
+        with reading(self._engine) as connection:
+            return runs.listed(connection, mapping, limit)
+
+    def chunks_left(self, mapping: str, backfill: str, wanted: Iterable[Chunk]) -> list[Chunk]:
+        """The chunks of a backfill not done yet; `backfill` is how it was asked for."""
+        with reading(self._engine) as connection:
+            return runs.chunks_left(connection, mapping, backfill, wanted)
+
+    def chunk_done(self, mapping: str, backfill: str, chunk: Chunk, run_id: str) -> None:
+        """Remember that a chunk is done."""
+        with writing(self._engine) as connection:
+            runs.chunk_done(connection, mapping, backfill, chunk, run_id, now=_now())
+
+    def forget_chunks(self, mapping: str, backfill: str) -> None:
+        """Begin a backfill again."""
+        with writing(self._engine) as connection:
+            runs.forget_chunks(connection, mapping, backfill)
+
+    # --- conflicts ---------------------------------------------------------------------------
+
+    def queue(self, waiting: Sequence[Waiting]) -> None:
+        """Put conflicts into the queue. Idempotent by mapping and ledger key.
+
+        Opens an entry, or refreshes the open one (its history keeps the images from before). One
+        that is there as it is changes nothing. A decided one whose prints moved goes stale and is
+        open again, with the new images.
+        """
+        if not waiting:
+            return
+        with writing(self._engine) as connection:
+            arrival.queue(connection, waiting, _now())
+
+    def waiting(self, mapping: str, ledger_keys: Sequence[str]) -> dict[str, Entry]:
+        """The live (open, decided or stale) entry of each of these keys that has one."""
+        with reading(self._engine) as connection:
+            return conflicts.waiting(connection, mapping, ledger_keys)
+
+    def conflicts(
+        self,
+        *,
+        mapping: str | None = None,
+        state: State | Collection[State] | None = None,
+        field: str | None = None,
+        kind: Kind | None = None,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> list[Entry]:
+        """Entries, newest first; `field` is one that is contested."""
+        with reading(self._engine) as connection:
+            return conflicts.listed(
+                connection, mapping=mapping, state=state, field=field, kind=kind, limit=limit,
+                offset=offset,
+            )  # fmt: skip
+
+    def conflict(self, entry_id: int) -> Entry:
+        """One entry. Raises InputError where there is none."""
+        with reading(self._engine) as connection:
+            return conflicts.one(connection, entry_id)
+
+    def history(self, entry_id: int) -> list[History]:
+        """All that happened to a conflict, oldest first."""
+        with reading(self._engine) as connection:
+            return conflicts.events(connection, entry_id)
+
+    def decide(self, entry_id: int, decision: Decision) -> Entry:
+        """From open to decided.
+
+        Raises InputError where it is not open, or no longer is what the decision was made on.
+        """
+        with writing(self._engine) as connection:
+            return conflicts.decide(connection, entry_id, decision, _now())
+
+    def undo(self, entry_id: int) -> Entry:
+        """From decided to open. Raises InputError where it is not decided (any more)."""
+        with writing(self._engine) as connection:
+            return conflicts.undo(connection, entry_id, _now())
+
+    def decided(self, mapping: str) -> list[Entry]:
+        """The decisions that wait to be written."""
+        with reading(self._engine) as connection:
+            return conflicts.decided(connection, mapping)
+
+    def mark_applied(self, ids: Sequence[int], run_id: str) -> None:
+        """From decided to applied: call it once the target has committed. Idempotent."""
+        with writing(self._engine) as connection:
+            conflicts.settle(connection, ids, State.APPLIED, _now(), run_id=run_id, note="")
+
+    def mark_stale(self, entry_id: int, run_id: str, reason: str = "") -> None:
+        """From decided to stale: a side moved, so the decision was refused.
+
+        The next `queue` of that key opens it again, with fresh images.
+        """
+        with writing(self._engine) as connection:
+            conflicts.settle(
+                connection, [entry_id], State.STALE, _now(), run_id=run_id, note=reason
+            )
+
+    def supersede(
+        self, mapping: str, ledger_keys: Sequence[str], run_id: str, reason: str = ""
+    ) -> None:
+        """The sides came to agree by themselves: open and stale entries leave the queue.
+
+        A decided one stays: whoever writes it marks it applied or stale. Idempotent.
+        """
+        if not ledger_keys:
+            return
+        with writing(self._engine) as connection:
+            conflicts.supersede(
+                connection, mapping, ledger_keys, _now(), run_id=run_id, reason=reason
+            )
+
+    # --- dead letters ------------------------------------------------------------------------
+
+    def put_dead_letters(self, letters: Sequence[DeadLetter]) -> None:
+        """Keep dead letters; one that is there already takes the new error and record."""
+        if not letters:
+            return
+        with writing(self._engine) as connection:
+            dead_letters.put(connection, letters, _now())
+
+    def dead_letters(
+        self, mapping: str | None = None, limit: int = 100, offset: int = 0
+    ) -> list[DeadLetter]:
+        """Dead letters, newest first."""
+        with reading(self._engine) as connection:
+            return dead_letters.listed(connection, mapping, limit, offset)
+
+    def dead_letter(self, letter_id: int) -> DeadLetter:
+        """One dead letter. Raises InputError where there is none."""
+        with reading(self._engine) as connection:
+            return dead_letters.one(connection, letter_id)
+
+    def drop_dead_letters(self, ids: Sequence[int]) -> int:
+        """Give up on dead letters; how many there were."""
+        with writing(self._engine) as connection:
+            return dead_letters.drop(connection, ids)
+
+    def clear_dead_letters(self, mapping: str, ledger_keys: Sequence[str]) -> int:
+        """These records went through: their dead letters go; how many there were."""
+        if not ledger_keys:
+            return 0
+        with writing(self._engine) as connection:
+            return dead_letters.clear(connection, mapping, ledger_keys)
+
+    # --- audit -------------------------------------------------------------------------------
+
+    def audit(self, entries: Sequence[AuditEntry]) -> None:
+        """Append to the audit log; what a run has already said about a record is not said twice."""
+        if not entries:
+            return
+        with writing(self._engine) as connection:
+            audit.put(connection, entries, _now())
+
+    def audit_log(
+        self, mapping: str | None = None, limit: int = 100, text: str | None = None
+    ) -> list[AuditEntry]:
+        """The audit log, newest first; `text` is looked for in keys, values, notes and names."""
+        with reading(self._engine) as connection:
+            return audit.listed(connection, mapping, limit, text)
+
+    def counts(self, mapping: str) -> Counts:
+        """What waits, of one mapping."""
+        state = tables.conflicts.c.state
+        for_person = case((state.in_([State.OPEN.value, State.STALE.value]), 1), else_=0)
+        for_writing = case((state == State.DECIDED.value, 1), else_=0)
+        waiting = (
+            select(func.sum(for_person), func.sum(for_writing))
+            .where(tables.conflicts.c.mapping == mapping)
+            .where(keys.is_live())
+        )
+        letters = select(func.count()).where(tables.dead_letters.c.mapping == mapping)
+        with reading(self._engine) as connection:
+            people, writes = connection.execute(waiting).one()
+            return Counts(
+                open_conflicts=int(people or 0),
+                decided=int(writes or 0),
+                dead_letters=connection.execute(letters).scalar_one(),
+            )

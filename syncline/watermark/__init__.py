@@ -1,0 +1,32 @@
+"""Watermarks: how each database tells a horizon, and the JSON in which a checkpoint keeps it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, cast
+
+from syncline.errors import CheckpointVoid
+
+
+def dump(by: str, facts: Mapping[str, Any]) -> str:
+    """A horizon as its JSON text: the kind of the watermark and what it must find again to go on."""
+    return json.dumps({"by": by, **facts}, sort_keys=True, separators=(",", ":"))
+
+
+def load(text: str | None, by: str) -> dict[str, Any]:
+    """The facts of a horizon. Raises CheckpointVoid where there is none, or it is of another kind of watermark."""
+    if text is None:
+        raise CheckpointVoid("there is no checkpoint to begin the delta from")
+    try:
+        facts = json.loads(text)
+    except ValueError:
+        facts = None
+    if not isinstance(facts, dict):
+        raise CheckpointVoid("the checkpoint's horizon can't be read")
+    found = cast("dict[str, Any]", facts)
+    if found.get("by") != by:
+        raise CheckpointVoid(
+            f"the checkpoint was made by {found.get('by')!r}, and the delta now goes by {by!r}"
+        )
+    return found

@@ -1,0 +1,131 @@
+"""The horizon of MySQL and MariaDB: the start of the oldest open transaction, less a margin.
+
+Taken before the snapshot of a read: whatever commits later has stamped its rows later, if it
+stamped them with this server's NOW(). Bounded, not exact: nobody else's clock is covered.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import Any, Final
+
+from syncline.endpoints.base import Guarantee
+from syncline.endpoints.sql_session import Session
+from syncline.errors import CredentialsRefused, GuardStopped, InputError, SynclineError, Unreachable
+from syncline.record import Type
+
+BOUNDED: Final = Guarantee(
+    "bounded",
+    "a change is found if its transaction set the cursor from this server's NOW(); one that leaves the cursor as it"
+    " is, or sets it from another clock, is missed until the next full run",
+)
+CURSORS: Final = frozenset({"timestamp", "timestamptz", "date"})
+# A statement fixes NOW() a moment before InnoDB begins its transaction: measured, one second covers it.
+MARGIN_SECONDS: Final = 1
+_TRIES: Final = 40
+_PAUSE_SECONDS: Final = 0.13
+
+# trx_started is local time of the server's process, whatever the session's time zone.
+OLDEST: Final = """
+SELECT /* {token} */ NOW(6),
+       LEAST(NOW(6), COALESCE(CONVERT_TZ(MIN(CASE WHEN trx_is_read_only = 0 AND trx_mysql_thread_id <> CONNECTION_ID()
+                                                  THEN trx_started END), 'SYSTEM', '+00:00'), NOW(6)))
+         - INTERVAL {margin} SECOND,
+       MAX(trx_mysql_thread_id = CONNECTION_ID() AND trx_query LIKE '%%{token}%%')
+  FROM information_schema.INNODB_TRX
+"""
+REPLICA: Final = """
+SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = 'system user' AND COMMAND <> 'Daemon'
+"""
+ZONE: Final = """
+SELECT @@global.time_zone, @@system_time_zone,
+       TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(), CONVERT_TZ(UTC_TIMESTAMP(), '+00:00', @@global.time_zone))
+"""
+_UTC: Final = frozenset({"UTC", "Etc/UTC", "GMT", "+00:00", "Z"})
+
+
+def take(session: Session, start: str | None) -> str | None:
+    """Give the horizon now, as text in UTC, on a session that is not the one to be read by.
+
+    `start` is where the delta begins; an XA transaction that is prepared and open keeps the horizon
+    there (None: every row), since nobody can tell when it began. Raises CredentialsRefused without
+    the PROCESS privilege, InputError on a replica, GuardStopped where the clock went back past
+    `start`, Unreachable where the list of transactions can't be had fresh.
+    """
+    try:
+        if session.rows(REPLICA)[0][0]:
+            raise InputError(
+                "the source is a replica: what it applies was stamped by its primary's clock, some time before",
+                hint="read from the primary",
+            )
+        now, oldest = _oldest(session)
+    except CredentialsRefused as error:
+        user = session.rows("SELECT CURRENT_USER()")[0][0]
+        name, _, host = str(user).rpartition("@")
+        raise CredentialsRefused(
+            f"user {user} can't see when other sessions' transactions began, which a timestamp cursor needs",
+            hint=f"GRANT PROCESS ON *.* TO '{name}'@'{host}', or read in full: remove `delta` from the mapping",
+        ) from error
+    if start is not None and now < start:
+        raise GuardStopped(
+            "other-database",
+            f"the source's clock is at {now}, before its checkpoint of {start}",
+            hint="syncline run NAME --full --allow other-database, once it is the database you mean",
+        )
+    return start if _has_prepared(session) else oldest
+
+
+def _oldest(session: Session) -> tuple[str, str]:
+    """The clock, and the horizon. The list is a copy that is renewed only where nobody has read it for 0.1 s:
+    it is fresh where it shows the very statement that asks.
+    """
+    token = f"syncline:{secrets.token_hex(8)}"
+    statement = OLDEST.format(token=token, margin=MARGIN_SECONDS)
+    session.run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    session.run("START TRANSACTION WITH CONSISTENT SNAPSHOT")
+    try:
+        for _ in range(_TRIES):
+            now, oldest, fresh = session.rows(statement)[0]
+            if fresh:
+                return str(now), str(oldest)
+            time.sleep(_PAUSE_SECONDS)
+    finally:
+        session.run("ROLLBACK")
+    raise Unreachable(
+        "information_schema.INNODB_TRX is read so often by others that it never gets renewed",
+        hint="let monitoring ask for it less than ten times a second",
+    )
+
+
+def _has_prepared(session: Session) -> bool:
+    try:
+        return bool(session.rows("XA RECOVER"))
+    except SynclineError:
+        return False  # MySQL shows them to XA_RECOVER_ADMIN only; those of open sessions are in INNODB_TRX
+
+
+def condition(
+    session: Session, column: str, type_: Type, start: str
+) -> tuple[str, tuple[Any, ...]]:
+    """Give the condition of the rows whose cursor is not before `start`, and its parameters.
+
+    A DATETIME has no zone: its values are the writers' wall clock, the server's or UTC. Where the
+    server's is behind UTC, or moves with summer time, the delta begins as much earlier.
+    """
+    if type_.name not in CURSORS:
+        raise InputError(
+            f"the cursor {column} is {type_}, not a time that the server's clock could have set"
+        )
+    moved = 0 if type_.name == "timestamptz" else _behind(session)
+    low = f"%s - INTERVAL {moved} SECOND" if moved else "%s"
+    if type_.name == "date":
+        low = f"DATE({low})"
+    return f"{column} >= {low}", (start,)
+
+
+def _behind(session: Session) -> int:
+    zone, system, offset = session.rows(ZONE)[0]
+    if zone in _UTC or (zone == "SYSTEM" and system in _UTC):
+        return 0
+    return max(0, -int(offset or 0)) + 3600

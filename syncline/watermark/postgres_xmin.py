@@ -1,0 +1,82 @@
+"""The watermark `xmin` of PostgreSQL: exact, for a role that may only SELECT.
+
+A row changed by a transaction that a snapshot could not see has an xmin at or past that snapshot's xmin, since every
+transaction below it had ended. So the rows to read next are those whose xmin is not before it; whatever clock the
+writers had, however late they committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from syncline.endpoints.base import Guarantee
+from syncline.errors import CheckpointVoid, GuardStopped
+from syncline.watermark import dump, load
+
+SNAPSHOT: Final = "SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::text AS x"
+# `age` counts back from the next transaction, so it orders xids across their 32-bit wrap-around; frozen rows keep
+# their xmin, and at worst are read once more.
+CHANGED: Final = "age({row}.xmin) <= age('{since}'::xid)"
+
+GUARANTEE: Final = Guarantee(
+    "exact",
+    "every row written by a transaction that the last snapshot could not see is read, whenever it committed",
+)
+_HALF: Final = 1 << 31
+_WORD: Final = (1 << 32) - 1
+_VOID: Final = {
+    "timeline": "the source was promoted or restored: its timeline is now {now}, and was {then}",
+    "relation": "the table was replaced by another of its name",
+    "partitions": "a partition was attached or detached, and keeps the xmin of its rows",
+    "catalogue": "columns, an enum or a view's query were changed, by which values move without a new xmin",
+}
+
+
+def horizon(x: int, identity: Mapping[str, str]) -> str:
+    """The horizon of a snapshot whose xmin (64-bit) is `x`."""
+    return dump("xmin", {"x": x, **identity})
+
+
+def changed_since(since: str | None, x: int, identity: Mapping[str, str], row: str) -> str:
+    """The SQL condition on row alias `row` for what changed since the horizon `since`.
+
+    `x` and `identity` are those of the snapshot to read. Raises GuardStopped where this is another
+    database, or went back in time; CheckpointVoid where the checkpoint can't be continued from.
+    """
+    then = load(since, "xmin")
+    same_database(then, identity)
+    start = int(then["x"])
+    if x < start:
+        raise GuardStopped(
+            "other-database",
+            f"the source went back in time: its snapshot is at transaction {x}, the checkpoint at {start}"
+            " (restored from a backup, or a replica that lags)",
+            hint="syncline run NAME --full --allow other-database, once it is the database you mean",
+        )
+    unchanged(then, identity)
+    if x - start >= _HALF:
+        raise CheckpointVoid(
+            f"{x - start} transactions since the checkpoint: xmin can't tell so many apart"
+        )
+    return CHANGED.format(row=row, since=start & _WORD)
+
+
+def same_database(then: Mapping[str, Any], now: Mapping[str, str]) -> None:
+    """Raise GuardStopped("other-database") where system id or database OID differ, as far as both are known."""
+    for fact in ("system", "database"):
+        if then.get(fact) and now[fact] and then[fact] != now[fact]:
+            raise GuardStopped(
+                "other-database",
+                f"this is another database: its {fact} id is {now[fact]}, the checkpoint's {then[fact]}",
+                hint="syncline run NAME --full --allow other-database, once it is the database you mean",
+            )
+
+
+def unchanged(then: Mapping[str, Any], now: Mapping[str, str]) -> None:
+    """Raise CheckpointVoid where the table is no longer what the checkpoint was made on."""
+    for fact, reason in _VOID.items():
+        if fact == "timeline" and not (then.get(fact) and now[fact]):
+            continue  # the role may not ask, on one of the two
+        if then.get(fact) != now[fact]:
+            raise CheckpointVoid(reason.format(now=now[fact], then=then.get(fact)))

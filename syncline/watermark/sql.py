@@ -1,0 +1,39 @@
+"""What the watermarks of SQLite and MySQL/MariaDB share: the checkpoint must be of this cursor of this table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from syncline.errors import CheckpointVoid, GuardStopped
+from syncline.watermark import dump, load
+
+
+def horizon(at: Any, cursor: str, identity: Mapping[str, str]) -> str:
+    """The horizon as JSON; `at` None begins the next delta with every row."""
+    return dump("timestamp", {"at": at, "cursor": cursor, "identity": dict(identity)})
+
+
+def start_of(since: str | None, cursor: str, identity: Mapping[str, str]) -> Any:
+    """Where a delta begins, inclusive; None for every row.
+
+    Raises GuardStopped("other-database") where this is another database, CheckpointVoid where the
+    checkpoint is of another cursor, or of the table before it was altered or swapped for another.
+    """
+    facts = load(since, "timestamp")
+    then = cast("dict[str, str]", facts.get("identity") or {})
+    system = then.get("system")
+    if system and identity.get("system") and system != identity["system"]:
+        raise GuardStopped(
+            "other-database",
+            f"this is another database: it is {identity['system']}, the checkpoint's was {system}",
+            hint="syncline run NAME --full --allow other-database, once it is the database you mean",
+        )
+    if facts.get("cursor") != cursor:
+        raise CheckpointVoid(f"the checkpoint is of the cursor {facts.get('cursor')}")
+    moved = sorted(fact for fact in then if then[fact] != identity.get(fact))
+    if moved:
+        raise CheckpointVoid(
+            f"the table is not the one of the checkpoint: its {', '.join(moved)} is another"
+        )
+    return facts.get("at")

@@ -1,0 +1,66 @@
+"""SQLite's horizon: the largest cursor value seen. It has no clock of its own, and nobody else's is used."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from syncline.endpoints.base import Guarantee
+from syncline.endpoints.sql_session import Session
+from syncline.endpoints.sql_values import Field
+from syncline.endpoints.sqlite_dialect import DAY, UTC_TEXT, SqliteDialect, classes
+from syncline.endpoints.sqlite_values import day_before, utc_text
+
+BOUNDED: Final = Guarantee(
+    "bounded",
+    "a delta reads every record whose cursor is at or past the largest one seen: a record that commits later "
+    "with a smaller cursor, or changes without moving it, is missed until the next full run",
+)
+_INSTANTS: Final = {"timestamp", "timestamptz"}
+
+
+def largest(session: Session, dialect: SqliteDialect, table: str, cursor: Field) -> Any:
+    """Give the largest value of the cursor in the session's snapshot, as it is stored; instants in UTC."""
+    if cursor.type.name in _INSTANTS:
+        return _latest(session, dialect, table, cursor)
+    return _largest(session, dialect, table, cursor)
+
+
+def changed(dialect: SqliteDialect, cursor: Field, seen: Any) -> tuple[str, tuple[Any, ...]] | None:
+    """Give the condition of the rows at or past a value of the cursor; None where all rows are."""
+    if seen is None:
+        return None
+    name = dialect.quote(cursor.name)
+    if cursor.type.name not in _INSTANTS:
+        return f"({dialect.counted(cursor)} >= ? AND typeof({name}) IN ({classes(cursor)}))", (
+            seen,
+        )
+    # The day before as text is what an index can answer; what remains compares as instants. Text
+    # that is no instant stays in: it is told as a misfit.
+    exact = f"({UTC_TEXT}({name}) >= ? OR {UTC_TEXT}({name}) IS NULL)"
+    return f"({name} >= ? AND {name} GLOB '{DAY}' AND {exact})", (day_before(seen), seen)
+
+
+def _largest(session: Session, dialect: SqliteDialect, table: str, cursor: Field) -> Any:
+    name = dialect.counted(cursor)
+    rows = session.rows(
+        f"SELECT MAX({name}) FROM {dialect.table(table)}"  # noqa: S608 - quoted
+        f" WHERE typeof({dialect.quote(cursor.name)}) IN ({classes(cursor)})"
+    )
+    return rows[0][0]
+
+
+def _latest(session: Session, dialect: SqliteDialect, table: str, cursor: Field) -> str | None:
+    """The latest instant: among the rows of the last days as text, the spellings being several."""
+    name, source = dialect.quote(cursor.name), dialect.table(table)
+    told = f"typeof({name}) = 'text' AND {name} GLOB '{DAY}'"
+    last = session.rows(
+        f"SELECT {name} FROM {source} WHERE {told} AND {UTC_TEXT}({name}) IS NOT NULL"  # noqa: S608 - quoted
+        f" ORDER BY {dialect.counted(cursor)} DESC LIMIT 1"
+    )
+    if not last:
+        return None
+    rows = session.rows(
+        f"SELECT MAX({UTC_TEXT}({name})) FROM {source} WHERE {name} >= ? AND {told}",  # noqa: S608 - quoted
+        (day_before(str(utc_text(last[0][0]))),),
+    )
+    return rows[0][0]
