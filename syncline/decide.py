@@ -9,29 +9,34 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import structlog
 
 from syncline import arrow, ledger
 from syncline.baseline import decode_key
 from syncline.batch import Batch, gone_batch
 from syncline.classify import Presence
-from syncline.conflict import Conflict, Keep, Kind, Resolution, Write, take_source
+from syncline.conflict import Conflict, Kind, Resolution
 from syncline.endpoints.base import ROW, SourceBatch, Transaction
 from syncline.errors import InputError
 from syncline.gone import target_keys
+from syncline.log import redacted
 from syncline.read import page
+from syncline.review.queue import resolution
 from syncline.run import Opened, opened, terms_of
 from syncline.settle import Outcome, judge, prints_text, settle
 from syncline.store.model import Decision, Entry, State
 from syncline.store.store import Store
-from syncline.strategy import load_strategy
 
 if TYPE_CHECKING:
     from syncline.project import Project
     from syncline.sync import RunSummary, Syncing
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger("syncline")
 
 BATCH = 5_000
 
@@ -72,7 +77,9 @@ def _syncing(project: Project, name: str, mode: str) -> Generator[Syncing]:
             try:
                 yield syncing
             except BaseException as error:
-                store.finish_run(run_id, "failed", {}, error=f"{type(error).__name__}: {error}")
+                store.finish_run(
+                    run_id, "failed", {}, error=redacted(f"{type(error).__name__}: {error}")
+                )
                 raise
             store.finish_run(run_id, "ok", syncing.summary(mode).as_dict())
 
@@ -132,7 +139,12 @@ def _still_true(
         if decision is None or (source, target) != (decision.source_prints, decision.target_prints):
             stale.append(entry)
             continue
-        decided[row] = resolution_of(decision, entry.conflict, batch.values.schema)
+        try:
+            decided[row] = resolution_of(decision, entry.conflict, batch.values.schema)
+        except InputError as error:
+            # One value that does not fit must not stop every later run: it is shown again.
+            log.warning("a decision can't be written", conflict=entry.id, reason=str(error))
+            stale.append(entry)
     return decided
 
 
@@ -142,16 +154,7 @@ def resolution_of(decision: Decision, conflict: Conflict, schema: pa.Schema) -> 
     Raises InputError where a value does not fit its field.
     """
     values = {name: coerced(value, name, schema) for name, value in decision.values.items()}
-    base: Resolution = Keep(decision.note)
-    if decision.take == "source":
-        base = take_source(conflict)
-    elif decision.take == "merge":
-        base = load_strategy("merge", None)(conflict)
-    if not values:
-        return base
-    if isinstance(base, Write) and base.values is not None:
-        return Write({**base.values, **values}, decision.note)
-    return Write(values, decision.note)
+    return resolution(conflict, replace(decision, values=values))
 
 
 def coerced(value: Any, name: str, schema: pa.Schema) -> Any:

@@ -17,6 +17,7 @@ from syncline.baseline import Layout
 from syncline.batch import Shape
 from syncline.classify import Rules
 from syncline.endpoints.base import Endpoint, ReadSpec, TargetSpec
+from syncline.errors import SynclineError
 from syncline.ledger import Document, layout_number
 from syncline.mapping.bound import BoundMapping
 from syncline.mapping.compile import bind
@@ -86,9 +87,20 @@ def opened(
             mapping, project.resolvers_dir
         )  # a strategy that is not there is found before the first write
         if create and bound.target_info is None:
-            target.create_table(bound.target.table, bound.target.key, bound.target.fields)
+            _create(target, bound)
             bound = bind(mapping, source=source, target=target, project=project)
         yield _complete(project, mapping, bound, source, target, batch_size)
+
+
+def _create(target: Endpoint, bound: BoundMapping) -> None:
+    """Make the missing target table; a run that began with us may have made it first."""
+    soft = dict([bound.soft_delete]) if bound.soft_delete else {}
+    fields = {**bound.target.fields, **soft}
+    try:
+        target.create_table(bound.target.table, bound.target.key, fields)
+    except SynclineError:
+        if target.describe(bound.target.table) is None:
+            raise
 
 
 def _complete(

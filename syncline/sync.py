@@ -30,6 +30,7 @@ from syncline.errors import (
 )
 from syncline.guard import check_drift, check_queue_share, letter_limit
 from syncline.ledger import Checkpoint, Document, Lease, Unfinished
+from syncline.log import redacted
 from syncline.read import Page, pages
 from syncline.run import Opened, opened, terms_of
 from syncline.settle import Outcome, settle
@@ -133,7 +134,9 @@ def run(project: Project, name: str, options: RunOptions = RunOptions()) -> RunS
                 status = (
                     "cancelled" if isinstance(error, Cancelled | KeyboardInterrupt) else "failed"
                 )
-                store.finish_run(run_id, status, {}, error=f"{type(error).__name__}: {error}")
+                store.finish_run(
+                    run_id, status, {}, error=redacted(f"{type(error).__name__}: {error}")
+                )
                 raise
             store.finish_run(run_id, summary.status, {**summary.as_dict(), "position": position})
             log.info(

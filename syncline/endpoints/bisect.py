@@ -1,4 +1,4 @@
-"""Refused records: found by bisection, so that one bad record does not stop the others of its batch."""
+"""Refused records: found by bisection, so that one does not stop the others of its batch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from syncline.endpoints.base import Refusal, Refused
 
 
 class RowsRefused(Exception):
-    """The target refused a set of rows as a whole; which of them it would not take is not known yet.
+    """The target refused a set of rows as a whole; which of them is not known yet.
 
     Raised by an endpoint's attempt, caught by `bisect`; it never leaves an endpoint.
     """

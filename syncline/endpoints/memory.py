@@ -17,6 +17,7 @@ from syncline.endpoints.base import (
     ROW,
     Column,
     DeltaBy,
+    Guarantee,
     Mode,
     Range,
     ReadSpec,
@@ -24,7 +25,7 @@ from syncline.endpoints.base import (
     TargetSpec,
 )
 from syncline.endpoints.fit import Unfit, from_arrow
-from syncline.endpoints.memory_read import MemoryRead, record_table
+from syncline.endpoints.memory_read import GUARANTEES, MemoryRead, record_table
 from syncline.endpoints.memory_store import Row, Store, Table
 from syncline.endpoints.memory_transaction import MemoryTransaction
 from syncline.errors import InputError
@@ -92,6 +93,10 @@ class MemoryEndpoint:
     def best_delta(self, info: TableInfo, cursor: str | None) -> DeltaBy:  # noqa: ARG002
         """Give `xmin`: the store's own change counter, which is exact for every table."""
         return "xmin"
+
+    def guarantee(self, spec: ReadSpec) -> Guarantee:
+        """Give what a delta promises: exact by the change counter, bounded by a cursor."""
+        return GUARANTEES[spec.by]
 
     def close(self) -> None:
         """Nothing is held that needs giving back; the tables stay."""
@@ -199,10 +204,9 @@ class MemoryEndpoint:
         table = self._table(spec.table, (*spec.key, *spec.fields))
         return MemoryTransaction(self._store, table, spec, self._clock, writes=write)
 
-    def drop_ledger(self, mapping: str) -> None:
-        """Remove the ledger and the state row of a mapping, if they are there."""
-        self._store.drop(("ledger", mapping))
-        self._store.commit({(("state",), (mapping,)): None})
+    def drop_ledger(self, spec: TargetSpec) -> None:
+        """Remove the ledger of a mapping, if it is there. The state row stays."""
+        self._store.drop(("ledger", spec.mapping))
 
     # --- for tests: what another client does ---
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from syncline.endpoints.base import (
     Comparison,
+    DeltaBy,
     Guarantee,
     Mode,
     Range,
@@ -35,11 +36,14 @@ _COMPARE: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-_EXACT: Final = Guarantee("exact", "every committed write has a number greater than all before it")
-_BOUNDED: Final = Guarantee(
-    "bounded", "rows written with a cursor before the largest one seen are missed"
-)
-_NONE: Final = Guarantee("none", "only a full read sees every change")
+GUARANTEES: Final[Mapping[DeltaBy, Guarantee]] = {
+    "xmin": Guarantee("exact", "every committed write has a number greater than all before it"),
+    "timestamp": Guarantee(
+        "bounded", "a row written with a cursor below the largest one seen is missed"
+    ),
+    "none": Guarantee("none", "only a full read sees every change"),
+}
+"""What a delta promises, by how it is told what changed."""
 
 
 class MemoryRead:
@@ -60,7 +64,7 @@ class MemoryRead:
         with store.lock:
             self._cells = store.snapshot(table.space)
             self._change = store.change
-        self.guarantee = {"xmin": _EXACT, "timestamp": _BOUNDED, "none": _NONE}[spec.by]
+        self.guarantee = GUARANTEES[spec.by]
         self.horizon = self._horizon()
         self._since: Mapping[str, Any] = self._checked(since) if mode == "delta" else {}
         self._after = after

@@ -13,7 +13,16 @@ from typing import Any, Final
 import pyarrow as pa
 from pymongo.errors import DuplicateKeyError
 
-from syncline.endpoints.base import ROW, DeltaBy, Mode, Range, ReadSpec, TableInfo, TargetSpec
+from syncline.endpoints.base import (
+    ROW,
+    DeltaBy,
+    Guarantee,
+    Mode,
+    Range,
+    ReadSpec,
+    TableInfo,
+    TargetSpec,
+)
 from syncline.endpoints.mongo_connection import Connection, Document, Documents, Tls
 from syncline.endpoints.mongo_describe import describe, identity, object_id_paths, sample
 from syncline.endpoints.mongo_documents import Documents as TargetDocuments
@@ -30,6 +39,7 @@ from syncline.endpoints.mongo_values import fits, is_date
 from syncline.endpoints.mongo_writes import Direct, InTransaction
 from syncline.errors import InputError
 from syncline.record import Misfit, Type
+from syncline.watermark.mongo import guarantee
 
 _DUPLICATES_SHOWN: Final = 5
 _NATIVE: Final[Mapping[str, str]] = {
@@ -97,6 +107,10 @@ class MongoEndpoint:
     def best_delta(self, info: TableInfo, cursor: str | None) -> DeltaBy:  # noqa: ARG002
         """Give `timestamp` where there is a cursor: nothing else tells what changed."""
         return "timestamp" if cursor else "none"
+
+    def guarantee(self, spec: ReadSpec) -> Guarantee:
+        """Give what a delta promises: bounded by a cursor, else nothing."""
+        return guarantee(spec)
 
     def close(self) -> None:
         """Give back every connection."""
@@ -231,10 +245,9 @@ class MongoEndpoint:
         return MongoTransaction(rows, ledger, state, writes, may_write=write)
 
     @reporting()
-    def drop_ledger(self, mapping: str) -> None:
-        """Remove the ledger and the state row of a mapping, if they are there."""
-        self._connection.collection(ledger_name(mapping)).drop()
-        State.drop(self._connection, mapping)
+    def drop_ledger(self, spec: TargetSpec) -> None:
+        """Remove the ledger of a mapping, if it is there. The state row stays."""
+        self._connection.collection(ledger_name(spec.mapping)).drop()
 
     # --- within ---
 

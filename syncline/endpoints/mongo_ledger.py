@@ -156,11 +156,6 @@ class State:
         outcome = self._writes.bulk(self._collection, [UpdateOne(where, update, upsert=True)])
         return not outcome.errors  # the one error it can have: the row is there, with an epoch
 
-    @staticmethod
-    def drop(connection: Connection, mapping: str) -> None:
-        """Remove the state row of a mapping."""
-        connection.collection(STATE).delete_one({"_id": mapping})
-
 
 def _documents(rows: pa.Table) -> list[Document]:
     columns: list[list[Any]] = [cast("list[Any]", rows[name].to_pylist()) for name in _NAMES]

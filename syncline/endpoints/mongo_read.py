@@ -19,7 +19,7 @@ from syncline.endpoints.mongo_values import encode_column
 from syncline.errors import CheckpointVoid, InputError
 from syncline.record import Type
 from syncline.watermark import dump
-from syncline.watermark.mongo import NONE, Cursor, cursor_of, start_of, take
+from syncline.watermark.mongo import Cursor, cursor_of, guarantee, start_of, take
 
 _EXACTLY: Final = json_util.CANONICAL_JSON_OPTIONS.with_options(
     tz_aware=True, uuid_representation=4
@@ -59,8 +59,7 @@ class MongoRead:
         if after is not None:
             position = json_util.loads(after, json_options=_EXACTLY)
             self._at, self._last = int(position["pass"]), position["id"]
-        is_by_cursor = self._cursor is not None and spec.by == "timestamp"
-        self.guarantee = self._cursor.guarantee if self._cursor and is_by_cursor else NONE
+        self.guarantee = guarantee(spec)
 
     def __enter__(self) -> Self:
         return self

@@ -29,7 +29,8 @@ from syncline.watermark import mysql as watermark
 from syncline.watermark.sql import horizon
 
 MODE: Final = (
-    "STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,"
+    "STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
+    ","
     "NO_AUTO_VALUE_ON_ZERO"  # a key of 0 is 0, not the next number
 )
 _STREAM_SECONDS: Final = 86_400
@@ -56,7 +57,8 @@ class MysqlEndpoint(SqlEndpoint):
 
     `connect_timeout` and `statement_timeout` are seconds (0: no limit; a read of many rows has none
     but each wait for the next of them). `tls`: `verify` checks the server's certificate and name,
-    except on this machine; `require` encrypts without checking; `off`. `?ssl_ca=FILE` names the authority.
+    except on this machine; `require` encrypts without checking; `off`. `?ssl_ca=FILE` names the
+    authority.
     `product` is exact from the first connection on.
     """
 
@@ -115,7 +117,10 @@ class MysqlEndpoint(SqlEndpoint):
             return table_names(session)
 
     def describe(self, table: str) -> TableInfo | None:
-        """See `base.Source.describe`. MariaDB has no id of its data that is not its machine's: no `system`."""
+        """See `base.Source.describe`.
+
+        MariaDB has no id of its data that is not its machine's: no `system`.
+        """
         with self._session() as session:
             return table_info(
                 session, table, mariadb=self.product == "mariadb", system=self._system
@@ -150,15 +155,21 @@ class MysqlEndpoint(SqlEndpoint):
         """See `base.Target.prepare`."""
         exact = "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
         statements = [
-            f"CREATE TABLE IF NOT EXISTS {STATE} (mapping VARCHAR(191) {exact} NOT NULL PRIMARY KEY,"
-            f" epoch BIGINT NOT NULL, holder LONGTEXT {exact} NOT NULL, lease_until DATETIME(6) NULL,"
-            f" document LONGTEXT {exact} NOT NULL)"
+            (
+                f"CREATE TABLE IF NOT EXISTS {STATE} (mapping VARCHAR(191) {exact} NOT NULL PRIMARY"
+                " KEY,"
+                f" epoch BIGINT NOT NULL, holder LONGTEXT {exact} NOT NULL, lease_until DATETIME(6)"
+                " NULL,"
+                f" document LONGTEXT {exact} NOT NULL)"
+            )
         ]
         if spec.ledger:
             key = "BIGINT" if spec.ledger_key.is_integer else f"VARBINARY({LEDGER_KEY_BYTES})"
             statements.append(
-                f"CREATE TABLE IF NOT EXISTS {self.dialect.table(state_name(spec.mapping))} (k {key} NOT NULL"
-                " PRIMARY KEY, s BLOB NOT NULL, t BLOB NULL, held BLOB NULL, gone SMALLINT NOT NULL,"
+                f"CREATE TABLE IF NOT EXISTS {self.dialect.table(state_name(spec.mapping))} (k"
+                f" {key} NOT NULL"
+                " PRIMARY KEY, s BLOB NOT NULL, t BLOB NULL, held BLOB NULL, gone SMALLINT NOT"
+                " NULL,"
                 " hold SMALLINT NOT NULL, layout INT NOT NULL, epoch BIGINT NOT NULL)"
             )
         with self._session() as session:
@@ -218,7 +229,8 @@ class MysqlEndpoint(SqlEndpoint):
         """Make every new connection strict, in UTC, and learn what server it is."""
         with driver.cursor() as cursor:
             cursor.execute(
-                f"SET SESSION sql_mode = '{MODE}', time_zone = '+00:00', net_write_timeout = {_STREAM_SECONDS}"
+                f"SET SESSION sql_mode = '{MODE}', time_zone = '+00:00', net_write_timeout ="
+                f" {_STREAM_SECONDS}"
             )
             cursor.execute("SELECT VERSION(), @@max_allowed_packet")
             version, packet = cursor.fetchone()
@@ -242,7 +254,8 @@ def url_of(url: str) -> URL:
         raise InputError("the connection's URL can't be read") from error
     if parsed.drivername.split("+")[0] not in {"mysql", "mariadb"} or not parsed.database:
         raise InputError(
-            "a MySQL or MariaDB connection names a database: mysql://user:password@host:3306/database"
+            "a MySQL or MariaDB connection names a database:"
+            " mysql://user:password@host:3306/database"
         )
     unknown = set(parsed.query) - {"ssl_ca", "unix_socket"}
     if unknown:

@@ -16,7 +16,10 @@ _TABLE_KINDS = ("BASE TABLE", "VIEW", "SYSTEM VERSIONED")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A table as the server finds it: its database, its name, and its storage engine (None: a view)."""
+    """A table as the server finds it.
+
+    Its database, its name, and its storage engine (None: a view).
+    """
 
     database: str
     name: str
@@ -46,7 +49,8 @@ def place_of(session: Session, table: str) -> Place | None:
     database, _, name = table.rpartition(".") if "." in table else ("", "", table)
     rows = session.rows(
         "SELECT TABLE_SCHEMA, TABLE_NAME, ENGINE, TABLE_TYPE, TABLE_ROWS, CREATE_TIME"
-        " FROM information_schema.TABLES WHERE TABLE_SCHEMA = COALESCE(%s, DATABASE()) AND TABLE_NAME = %s"
+        " FROM information_schema.TABLES WHERE TABLE_SCHEMA = COALESCE(%s, DATABASE()) AND"
+        " TABLE_NAME = %s"
         " AND TABLE_TYPE IN (%s, %s, %s)",
         (database or None, name, *_TABLE_KINDS),
     )
@@ -64,7 +68,8 @@ def table_info(session: Session, table: str, *, mariadb: bool, system: str) -> T
         return None
     documents = _documents(session, place) if mariadb else frozenset[str]()
     rows = session.rows(
-        "SELECT COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, COLUMN_DEFAULT, EXTRA FROM information_schema.COLUMNS"
+        "SELECT COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, COLUMN_DEFAULT, EXTRA FROM"
+        " information_schema.COLUMNS"
         " WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s ORDER BY ORDINAL_POSITION",
         place.at,
     )
@@ -129,7 +134,8 @@ def _documents(session: Session, place: Place) -> frozenset[str]:
 def _unique(session: Session, place: Place) -> dict[str, tuple[str, ...]]:
     rows = session.rows(
         "SELECT INDEX_NAME, COLUMN_NAME FROM information_schema.STATISTICS"
-        " WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s AND NON_UNIQUE = 0 ORDER BY INDEX_NAME, SEQ_IN_INDEX",
+        " WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s AND NON_UNIQUE = 0 ORDER BY INDEX_NAME,"
+        " SEQ_IN_INDEX",
         place.at,
     )
     sets: dict[str, list[str | None]] = defaultdict(list)

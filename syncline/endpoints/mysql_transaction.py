@@ -129,7 +129,8 @@ class MysqlTransaction(SqlTransaction):
         )
         try:
             self._session.many(
-                f"INSERT INTO {stage} ({', '.join(columns)}) VALUES ({self._dialect.marks(len(columns))})",  # noqa: S608
+                f"INSERT INTO {stage} ({', '.join(columns)})"  # noqa: S608 - quoted
+                f" VALUES ({self._dialect.marks(len(columns))})",
                 [(*key, *value) for key, value in zip(keys, values, strict=True)],
                 refusable=True,
             )

@@ -1,4 +1,4 @@
-"""MySQL's and MariaDB's types, and what of a value they would change in silence, which is refused."""
+"""MySQL's and MariaDB's types; what of a value they would change in silence is refused."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ from syncline.record import Type, canonical_decimal
 
 _NATIVE: Final = re.compile(r"([a-z0-9_]+)(?:\((.*)\))?(.*)", re.DOTALL)
 _PLAIN: Final = {
-    "smallint": "smallint", "mediumint": "integer", "int": "integer", "bigint": "bigint", "year": "smallint",
-    "float": "real", "double": "double", "date": "date", "uuid": "uuid", "json": "json",
-    "tinytext": "text", "text": "text", "mediumtext": "text", "longtext": "text", "enum": "text", "set": "text",
-    "binary": "bytes", "varbinary": "bytes", "tinyblob": "bytes", "blob": "bytes", "mediumblob": "bytes",
-    "longblob": "bytes",
+    "smallint": "smallint", "mediumint": "integer", "int": "integer", "bigint": "bigint",
+    "year": "smallint", "float": "real", "double": "double",
+    "date": "date", "uuid": "uuid", "json": "json",
+    "tinytext": "text", "text": "text", "mediumtext": "text", "longtext": "text",
+    "enum": "text", "set": "text",
+    "binary": "bytes", "varbinary": "bytes",
+    "tinyblob": "bytes", "blob": "bytes", "mediumblob": "bytes", "longblob": "bytes",
 }  # fmt: skip
 _UNSIGNED: Final = {"smallint": "integer", "mediumint": "integer", "int": "bigint"}
 _TIMES: Final = {"time": "time", "datetime": "timestamp", "timestamp": "timestamptz"}
 _CREATED: Final = {
-    "bool": "TINYINT(1)", "smallint": "SMALLINT", "integer": "INT", "bigint": "BIGINT", "real": "FLOAT",
-    "double": "DOUBLE", "date": "DATE", "json": "JSON",
+    "bool": "TINYINT(1)", "smallint": "SMALLINT", "integer": "INT", "bigint": "BIGINT",
+    "real": "FLOAT", "double": "DOUBLE", "date": "DATE", "json": "JSON",
 }  # fmt: skip
 _SPATIAL: Final = {
     "geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon",
@@ -39,15 +41,15 @@ _YEARS: Final = range(1901, 2156)
 
 
 def parts(native: str) -> tuple[str, str, str]:
-    """Give a type's name, what stands in its brackets, and what follows them, all lower case but the brackets."""
+    """Give a type's name, what stands in its brackets, and what follows them."""
     match = _NATIVE.fullmatch(native)
     return (
         (match[1].lower(), match[2] or "", match[3].lower()) if match else (native.lower(), "", "")
     )
 
 
-def column_type(native: str, *, is_json: bool) -> tuple[Type, bool]:
-    """Give the canonical type of a type as the catalogue spells it, and whether it has none (read as text)."""
+def column_type(native: str, *, is_json: bool) -> tuple[Type, bool]:  # noqa: PLR0911 - a table
+    """Give the canonical type of a native one, and whether it has none (it is read as text)."""
     name, inside, rest = parts(native)
     if is_json:
         return Type("json"), False
@@ -87,7 +89,10 @@ def _decimal(inside: str) -> Type:
 
 
 def rewrites(native: str, *, is_json: bool) -> bool:
-    """Whether the type may store another value than it is given: sets in order, rounded or short numbers."""
+    """Whether the type may store another value than it is given.
+
+    Sets in order, rounded or short numbers.
+    """
     name, inside, _ = parts(native)
     if name in {"float", "double"}:
         return bool(inside)
@@ -109,11 +114,13 @@ def compared_as(column: Column, quoted: str) -> str:
     )
 
 
-# --- creating --------------------------------------------------------------------------------------------------------
+# --- creating -------------------------------------------------------------------------------------
 
 
-def native_type(type_: Type, *, key: bool, collation: str, has_uuid: bool) -> str:
-    """Give how a column of a canonical type is declared. Raises InputError where no type can hold its values.
+def native_type(  # noqa: PLR0911 - a table
+    type_: Type, *, key: bool, collation: str, has_uuid: bool
+) -> str:
+    """Give how a column of a canonical type is declared. Raises InputError where it can't be.
 
     An instant is a DATETIME in UTC: a TIMESTAMP ends in 2038.
     """
@@ -150,11 +157,11 @@ def _native_decimal(type_: Type) -> str:
     return f"DECIMAL({type_.precision},{scale})"
 
 
-# --- writing ---------------------------------------------------------------------------------------------------------
+# --- writing --------------------------------------------------------------------------------------
 
 
 def bound(wanted: Field, array: Array) -> Bound:
-    """Give an Arrow column as parameters, and refuse what the column would round, cut, pad or reinterpret."""
+    """Give an Arrow column as parameters; refuse what would be rounded, cut, padded or reread."""
     result = bind_values(wanted, array)
     name = wanted.type.name
     if name in {"real", "double"}:

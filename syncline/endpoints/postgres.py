@@ -24,13 +24,14 @@ from syncline.endpoints.base import (
 from syncline.endpoints.postgres_read import LOCK
 from syncline.endpoints.postgres_session import Pool, Tls
 from syncline.endpoints.postgres_sql import ident, literal
-from syncline.endpoints.postgres_types import native_type
+from syncline.endpoints.postgres_types import FINEST_SECONDS, native_type
 from syncline.endpoints.postgres_write import PostgresTransaction
 from syncline.record import Misfit, Type
 
 VERSION: Final = "SELECT current_setting('server_version') AS version"
 CREATE_TABLE: Final = "CREATE TABLE {table} ({columns}, PRIMARY KEY ({key}))"
-# Serializes those that prepare at once: CREATE TABLE IF NOT EXISTS alone can fail on the catalogue's unique index.
+# Serializes those that prepare at once: CREATE TABLE IF NOT EXISTS alone can fail on the
+# catalogue's unique index.
 ALONE: Final = "SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended({name}, 0))"
 WRITE: Final = "ISOLATION LEVEL READ COMMITTED READ WRITE"
 LOOK: Final = "ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -87,7 +88,7 @@ class PostgresEndpoint:
         """See `Source.close`."""
         self._pool.close()
 
-    # --- source ------------------------------------------------------------------------------------------------------
+    # --- source -----------------------------------------------------------------------------------
 
     def best_delta(self, info: TableInfo, cursor: str | None) -> DeltaBy:
         """See `Source.best_delta`."""
@@ -117,15 +118,16 @@ class PostgresEndpoint:
         """See `Source.duplicate_keys`."""
         return source.duplicate_keys(self._pool, table, key)
 
-    # --- target ------------------------------------------------------------------------------------------------------
+    # --- target -----------------------------------------------------------------------------------
 
-    def native_type(self, type_: Type, *, key: bool = False) -> str:  # noqa: ARG002 - the same for a key here
-        """See `Target.native_type`."""
+    def native_type(self, type_: Type, *, key: bool = False) -> str:  # noqa: ARG002
+        """See `Target.native_type`; here a key's column is declared as any other."""
         return native_type(type_)
 
     def fits(self, type_: Type) -> Type:
-        """See `Target.fits`: every canonical type is held, with at most 6 fractional digits of a second."""
-        if type_.name in {"time", "timestamp", "timestamptz"} and (type_.precision or 0) >= 6:  # noqa: PLR2004
+        """See `Target.fits`: every type is held, seconds with at most 6 fractional digits."""
+        has_seconds = type_.name in {"time", "timestamp", "timestamptz"}
+        if has_seconds and (type_.precision or 0) >= FINEST_SECONDS:
             return Type(type_.name)
         return type_
 
@@ -153,7 +155,8 @@ class PostgresEndpoint:
     def begin(self, spec: TargetSpec, *, write: bool = True) -> Generator[Transaction]:
         """See `Target.begin`."""
         with self._pool.session(WRITE if write else LOOK) as session:
-            # What the catalogue says of the table must hold as long as values are appended in binary form.
+            # What the catalogue says of the table must hold as long as values are appended in
+            # binary form.
             session.run(LOCK.format(table=catalog.spelled(spec.table)))
             yield PostgresTransaction(session, spec, write=write)
 

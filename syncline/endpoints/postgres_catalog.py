@@ -30,13 +30,15 @@ SELECT c.oid::bigint AS oid FROM pg_catalog.pg_class c
 WHERE c.oid = pg_catalog.to_regclass({name}) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 """
 
-# One answer, so that it is one state of the catalogue. `base` walks from each column's type down through its domains.
+# One answer, so that it is one state of the catalogue. `base` walks from each column's type down
+# through its domains.
 DESCRIBE: Final = """
 WITH RECURSIVE tree AS (
   SELECT {oid}::oid AS oid
   UNION SELECT i.inhrelid FROM tree JOIN pg_catalog.pg_inherits i ON i.inhparent = tree.oid
 ), base AS (
-  SELECT a.attnum, a.atttypid AS typid, a.atttypmod AS typmod, false AS is_domain, a.attnotnull AS required
+  SELECT a.attnum, a.atttypid AS typid, a.atttypmod AS typmod, false AS is_domain,
+         a.attnotnull AS required
   FROM pg_catalog.pg_attribute a WHERE a.attrelid = {oid} AND a.attnum > 0 AND NOT a.attisdropped
   UNION ALL
   SELECT b.attnum, t.typbasetype, CASE WHEN b.typmod = -1 THEN t.typtypmod ELSE b.typmod END, true,
@@ -64,7 +66,8 @@ WITH RECURSIVE tree AS (
       WHERE e.enumtypid IN (t.oid, t.typelem)),
     'members', (SELECT json_agg(json_build_array(m.attname, m.atttypid::bigint) ORDER BY m.attnum)
       FROM pg_catalog.pg_attribute m
-      WHERE t.typrelid <> 0 AND m.attrelid = t.typrelid AND m.attnum > 0 AND NOT m.attisdropped)) AS facts
+      WHERE t.typrelid <> 0 AND m.attrelid = t.typrelid AND m.attnum > 0 AND NOT m.attisdropped)
+  ) AS facts
   FROM base b
   JOIN pg_catalog.pg_attribute a ON a.attrelid = {oid} AND a.attnum = b.attnum
   JOIN pg_catalog.pg_type t ON t.oid = b.typid AND t.typtype <> 'd'
@@ -86,19 +89,25 @@ SELECT json_build_object(
         JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number
         WHERE k.place <= i.indnkeyatts)) ORDER BY NOT i.indisprimary, i.indexrelid)
     FROM pg_catalog.pg_index i
-    WHERE i.indrelid = {oid} AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL),
+    WHERE i.indrelid = {oid} AND i.indisunique AND i.indisvalid
+      AND i.indpred IS NULL AND i.indexprs IS NULL),
   'foreign', (SELECT json_agg(json_build_object(
       'schema', fn.nspname, 'name', f.relname,
-      'columns', (SELECT json_agg(a.attname ORDER BY k.place) FROM unnest(o.conkey) WITH ORDINALITY k(number, place)
+      'columns', (SELECT json_agg(a.attname ORDER BY k.place)
+        FROM unnest(o.conkey) WITH ORDINALITY k(number, place)
         JOIN pg_catalog.pg_attribute a ON a.attrelid = o.conrelid AND a.attnum = k.number),
-      'referred', (SELECT json_agg(a.attname ORDER BY k.place) FROM unnest(o.confkey) WITH ORDINALITY k(number, place)
-        JOIN pg_catalog.pg_attribute a ON a.attrelid = o.confrelid AND a.attnum = k.number)) ORDER BY o.conname)
+      'referred', (SELECT json_agg(a.attname ORDER BY k.place)
+        FROM unnest(o.confkey) WITH ORDINALITY k(number, place)
+        JOIN pg_catalog.pg_attribute a ON a.attrelid = o.confrelid AND a.attnum = k.number))
+      ORDER BY o.conname)
     FROM pg_catalog.pg_constraint o JOIN pg_catalog.pg_class f ON f.oid = o.confrelid
     JOIN pg_catalog.pg_namespace fn ON fn.oid = f.relnamespace
     WHERE o.conrelid = {oid} AND o.contype = 'f'),
   'rewrites', EXISTS (SELECT FROM pg_catalog.pg_trigger g JOIN tree ON tree.oid = g.tgrelid
-      WHERE NOT g.tgisinternal AND g.tgenabled <> 'D' AND g.tgtype & (4 | 16) <> 0)  -- INSERT, UPDATE
-    OR EXISTS (SELECT FROM pg_catalog.pg_rewrite w WHERE w.ev_class = {oid} AND w.rulename <> '_RETURN')
+      WHERE NOT g.tgisinternal AND g.tgenabled <> 'D'
+        AND g.tgtype & (4 | 16) <> 0)  -- on INSERT, on UPDATE
+    OR EXISTS (SELECT FROM pg_catalog.pg_rewrite w
+      WHERE w.ev_class = {oid} AND w.rulename <> '_RETURN')
 )::text AS described
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid = {oid}
@@ -108,12 +117,14 @@ MAY_READ_IDENTITY: Final = """
 SELECT has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE') AS system,
        has_function_privilege('pg_catalog.pg_control_checkpoint()', 'EXECUTE') AS checkpoint,
        pg_catalog.pg_is_in_recovery() AS standby,
-       (SELECT oid::bigint FROM pg_catalog.pg_database WHERE datname = current_database())::text AS database
+       (SELECT oid::bigint::text FROM pg_catalog.pg_database
+         WHERE datname = current_database()) AS database
 """
 SYSTEM: Final = "SELECT system_identifier::text AS system FROM pg_catalog.pg_control_system()"
 # The control file learns of a new timeline late; a primary knows the one it writes.
 TIMELINE_OF_PRIMARY: Final = """
-SELECT ('x' || substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8))::bit(32)::int::text AS timeline
+SELECT ('x' || substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8)
+       )::bit(32)::int::text AS timeline
 """
 TIMELINE_OF_STANDBY: Final = (
     "SELECT timeline_id::text AS timeline FROM pg_catalog.pg_control_checkpoint()"
@@ -122,7 +133,7 @@ TIMELINE_OF_STANDBY: Final = (
 
 @dataclass(frozen=True, slots=True)
 class PgTable:
-    """A table as the catalogue has it, with what its users in this endpoint need beyond `TableInfo`."""
+    """A table as the catalogue has it, with what this endpoint needs beyond `TableInfo`."""
 
     info: TableInfo
     oid: int
@@ -160,7 +171,7 @@ def _own(name: str) -> bool:
 
 
 def spelled(table: str) -> str:
-    """`schema.table`, or `table` (then by the search path), quoted. The first dot ends the schema."""
+    """`schema.table`, or `table` by the search path, quoted. The first dot ends the schema."""
     schema, dot, name = table.partition(".")
     return ident(schema, name) if dot else ident(table)
 
@@ -186,7 +197,7 @@ def require(session: Session, table: str) -> PgTable:
 
 
 def identity(session: Session) -> dict[str, str]:
-    """What tells this database from a copy of it: system id, database OID, timeline. Empty where the role may not ask."""
+    """What tells this database from another: system id, OID, timeline; empty where not allowed."""
     may_system, may_checkpoint, standby, database = session.rows(MAY_READ_IDENTITY)[0]
     known = {"database": str(database), "system": "", "timeline": ""}
     if may_system:

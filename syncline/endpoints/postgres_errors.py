@@ -13,8 +13,8 @@ _DENIED: Final = {"42501", "25006"}
 _CONSTRAINTS: Final = {"44000", "P0001"}
 _GONE: Final = ("08", "57", "53", "25P03", "25P04")
 _REFUSED_LOGIN: Final = (
-    "password authentication failed", "no password supplied", "authentication failed", "no pg_hba.conf entry",
-    "is not permitted to log in", "permission denied for database", 'role "', "certificate authentication failed",
+    "authentication failed", "no password supplied", "no pg_hba.conf entry", 'role "',
+    "is not permitted to log in", "permission denied for database",
 )  # fmt: skip
 _TLS: Final = ("certificate verify failed", "does not support SSL", "root certificate", "SSL error")
 
@@ -47,12 +47,12 @@ def translate(error: Exception, *, writing: bool = False) -> Exception:
 
 
 def connect_error(error: Exception, where: str) -> Exception:
-    """The syncline error for a connection that could not be opened (libpq gives no SQLSTATE there)."""
+    """The syncline error for a refused connection, by its words: libpq gives no SQLSTATE."""
     message = _message(error).removeprefix("IO: [libpq] Failed to connect: ")
     if any(text in message for text in _TLS):
         return InputError(
             f"{where}: TLS could not be verified: {message}",
-            hint="give sslrootcert= in the URL, or `tls: require` or `tls: off` in connections.yaml",
+            hint="give sslrootcert= in the URL, or set `tls: require` or `tls: off`",
         )
     if any(text in message for text in _REFUSED_LOGIN):
         return CredentialsRefused(

@@ -1,4 +1,4 @@
-"""The ledger and the state row in PostgreSQL, beside the target table and in the same transaction as its rows."""
+"""The ledger and the state row in PostgreSQL, written in the same transaction as the rows."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ DROP: Final = "DROP TABLE IF EXISTS {table}"
 EXISTS: Final = "SELECT pg_catalog.to_regclass({table}) IS NOT NULL AS found"
 
 READ_STATE: Final = """
-SELECT epoch, holder, lease_until::text AS lease_until, document, pg_catalog.clock_timestamp()::text AS now
+SELECT epoch, holder, lease_until::text AS lease_until, document,
+       pg_catalog.clock_timestamp()::text AS now
 FROM {table} WHERE mapping = {mapping}{lock}
 """
 LEASE: Final = "pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => {seconds})"
@@ -65,7 +66,8 @@ DROP_STATE: Final = "DELETE FROM {table} WHERE mapping = {mapping}"
 ANY_ROW: Final = "SELECT EXISTS (SELECT FROM {table}) AS found"
 FETCH: Final = """
 SELECT (asked.place - 1)::int4 AS {row}, {columns}
-FROM unnest(CAST({keys} AS {key}[])) WITH ORDINALITY AS asked(k, place) JOIN {table} AS l ON l.k = asked.k
+FROM unnest(CAST({keys} AS {key}[])) WITH ORDINALITY AS asked(k, place)
+JOIN {table} AS l ON l.k = asked.k
 """
 HOLDS: Final = "SELECT {columns} FROM {table} AS l WHERE l.hold <> 0 ORDER BY l.k"
 SCAN: Final = "SELECT l.k, l.gone, l.hold FROM {table} AS l"

@@ -1,7 +1,8 @@
-"""Reading PostgreSQL: one snapshot, streamed by one statement in key order, cut into batches that can be resumed.
+"""Reading PostgreSQL: one snapshot, streamed in key order, cut into batches that can be resumed.
 
-Measured over 1,000,000 rows of 12 columns: streamed in key order through the primary key 1.0-1.1 s, unordered 1.0-1.2;
-in pages with LIMIT 1.9, by a server-side cursor 2.5. So the order that makes a read resumable is free.
+Measured over 1,000,000 rows of 12 columns: streamed in key order through the primary key 1.0-1.1 s,
+unordered 1.0-1.2; in pages with LIMIT 1.9, by a server-side cursor 2.5. So the order that makes a
+read resumable is free.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ from syncline.errors import InputError
 from syncline.record import Misfit, Type
 
 SNAPSHOT: Final = "ISOLATION LEVEL REPEATABLE READ READ ONLY"
-# DDL waits until the read is over, and none can fall between the snapshot and its first row: a table rewritten in
-# that gap would read as empty.
+# DDL waits until the read is over, and none can fall between the snapshot and its first row: a
+# table rewritten in that gap would read as empty.
 LOCK: Final = "LOCK TABLE {table} IN ACCESS SHARE MODE"
 ROW_ALIAS: Final = "t"
-# OFFSET 0 keeps the planner from reading the whole table in key order for the few rows that changed.
+# OFFSET 0 keeps the planner from reading the whole table in key order for the few rows that
+# changed.
 CHANGED_ROWS: Final = """
 SELECT {columns} FROM (SELECT {raw} FROM {table} AS t{where} OFFSET 0) AS t ORDER BY {order}
 """
@@ -40,7 +42,8 @@ KEYS: Final = "SELECT {columns} FROM {table} AS t"
 DUPLICATES: Final = """
 (SELECT {columns} FROM {table} AS t WHERE {missing} LIMIT 5)
 UNION ALL
-(SELECT {columns} FROM {table} AS t WHERE NOT ({missing}) GROUP BY {grouped} HAVING count(*) > 1 LIMIT 5)
+(SELECT {columns} FROM {table} AS t WHERE NOT ({missing})
+ GROUP BY {grouped} HAVING count(*) > 1 LIMIT 5)
 LIMIT 5
 """
 _SMALLEST_HINT: Final = 64 << 10
@@ -226,7 +229,7 @@ class PostgresRead:
 
 
 def _position(after: str | None) -> tuple[bool, list[str | None]] | None:
-    """Whether a position is in the pass of null cursors, and the text forms of the last row's order columns."""
+    """Whether a position is in the pass of null cursors, and its row's order columns as text."""
     if after is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""PostgreSQL sessions: ADBC connections with explicit transactions, and the pool that keeps them."""
+"""PostgreSQL sessions: ADBC connections with explicit transactions, and their pool."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from syncline.errors import InputError, RunFailed, SynclineError, Unreachable
 
 Tls = Literal["verify", "require", "off"]
 
-# Values must have one text form whatever the server's or the role's defaults are, and a transaction that waits for
-# the engine is not idle.
+# Values must have one text form whatever the server's or the role's defaults are, and a transaction
+# that waits for the engine is not idle.
 SETTINGS: Final = {
     "TimeZone": "UTC",
     "DateStyle": "ISO, YMD",
@@ -93,7 +93,7 @@ class Session:
             cursor.execute(statement)
 
     def table(self, query: str, *, copy: bool = True) -> pa.Table:
-        """The answer of a query as one Arrow table. `copy=False` for what COPY can't wrap (FETCH)."""
+        """The answer of a query, as one table. `copy=False` for what COPY can't wrap (FETCH)."""
         with self._cursor(copy=copy) as cursor:
             cursor.execute(query)
             return cast("pa.Table", cursor.fetch_arrow_table())
@@ -196,7 +196,7 @@ class Session:
 
 
 class Pool:
-    """Up to `size` idle sessions of one database, kept for the next that asks; more are opened at need."""
+    """Up to `size` idle sessions of one database are kept; more are opened at need."""
 
     def __init__(
         self, url: str, *, connect_timeout: float, statement_timeout: float, tls: Tls, size: int
@@ -229,7 +229,8 @@ class Pool:
                 session.close()
                 if fresh:
                     raise
-                # An idle one may be dead since the server was restarted: try the next, then a new one.
+                # An idle one may be dead since the server was restarted: try the next, then a new
+                # one.
             else:
                 return session
 
@@ -290,6 +291,7 @@ def _tls(tls: Tls, *, local: bool) -> dict[str, str]:
     if tls == "require":
         return {"sslmode": "require"}
     own = Path.home() / ".postgresql" / "root.crt"
-    # The driver brings its own OpenSSL, which does not know where this system keeps its authorities.
+    # The driver brings its own OpenSSL, which does not know where this system keeps its
+    # authorities.
     roots = str(own) if own.exists() else ssl.get_default_verify_paths().cafile or "system"
     return {"sslmode": "verify-full", "sslrootcert": roots}

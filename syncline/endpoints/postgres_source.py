@@ -46,7 +46,7 @@ def best_delta(info: TableInfo, cursor: str | None) -> DeltaBy:
 
 @contextmanager
 def snapshot(pool: Pool, table: str) -> Generator[tuple[Session, PgTable]]:
-    """A session in a snapshot that begins after the table was locked against DDL, and the table as it then is."""
+    """A session in a snapshot that begins with the table locked against DDL, and that table."""
     try:
         with pool.session(SNAPSHOT) as session:
             yield session, _locked(session, table)
@@ -94,7 +94,7 @@ def open_read(
 
 
 def _oldest(pool: Pool, since: str | None) -> str | None:
-    """The timestamp horizon, taken in a transaction of its own that ends before the snapshot begins."""
+    """The timestamp horizon, taken in a transaction that ends before the snapshot begins."""
     with pool.session(READ_NOW) as session:
         return postgres_timestamp.take(session.rows, since)
 

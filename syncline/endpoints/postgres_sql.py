@@ -1,4 +1,4 @@
-"""PostgreSQL text: quoted identifiers and literals, and Arrow values in the text form that the database casts back."""
+"""PostgreSQL text: quoted names and literals, and values in the form that is cast back."""
 
 from __future__ import annotations
 

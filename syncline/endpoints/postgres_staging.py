@@ -1,4 +1,4 @@
-"""Writing rows to PostgreSQL: straight into the table, or staged in a temporary table and cast on the way."""
+"""Rows on their way into PostgreSQL: straight into the table, or staged and cast."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def column_array(rows: pa.Table, name: str) -> pa.Array:
 
 
 def goes_straight(table: PgTable, columns: Sequence[str]) -> bool:
-    """Whether rows of these columns can be appended to the table by binary COPY, to the value exact."""
+    """Whether rows of these columns can be appended by binary COPY, to the value exact."""
     return all(table.native(name).writes_plain for name in columns)
 
 
@@ -88,7 +88,7 @@ class Staging:
     def fill(
         self, session: Session, rows: pa.Table, part: slice, extra: Mapping[str, pa.Array]
     ) -> None:
-        """Make the table where it is not, and fill it with the rows of `part`, under their own numbers."""
+        """Make the table where it is not, and fill it with the rows of `part`, numbered."""
         session.run(CREATE.format(name=self.name, columns=self._declared))
         session.run(EMPTY.format(name=self.name))
         count = part.stop - part.start

@@ -33,14 +33,30 @@ _CANONICAL: Final = {
 }
 # Read as they are: ADBC has their exact Arrow type. Everything else is selected as text.
 _READ_PLAIN: Final = frozenset(
-    ["bool", "int2", "int4", "int8", "float4", "float8", "text", "varchar", "bytea", "date", "time", "timestamp", "timestamptz"]
+    [
+        "bool",
+        "int2",
+        "int4",
+        "int8",
+        "float4",
+        "float8",
+        "text",
+        "varchar",
+        "bytea",
+        "date",
+        "time",
+        "timestamp",
+        "timestamptz",
+    ]
 )
-# Appended as they are: the binary form that ADBC writes for the canonical Arrow type is the type's own.
+# Appended as they are: the binary form that ADBC writes for the canonical Arrow type is the type's
+# own.
 _WRITE_PLAIN: Final = _READ_PLAIN | {"bpchar", "json", "uuid", "jsonb"}
 _MONEY: Final = Type("decimal", 19, 2)
+_SCALES: Final = 1 << 11
 
 Wire = Literal["plain", "text", "numeric", "array"]
-"""How a column crosses: its own Arrow type, text, a number's digits as text, an array as JSON text."""
+"""How a column crosses: in its own Arrow type, as text, as digits, an array as JSON text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +66,7 @@ class Native:
     declared: str
     """As declared, with its modifier: `numeric(14,2)`, `mood`, or a domain's name."""
     base: str
-    """The name of the type below any domain where it is PostgreSQL's own, else empty (enums, extensions)."""
+    """The name of the type below any domain; empty where it is not PostgreSQL's own."""
     cast: str
     """The type below any domain, without modifier: a cast to it never cuts a value."""
     modifier: int
@@ -89,7 +105,10 @@ class Native:
         name = _CANONICAL.get(self.base, "text")
         if self.base in {"varchar", "bpchar"} and self.modifier >= 0:
             return Type(name, self.modifier - 4)
-        if self.base in {"time", "timestamp", "timestamptz"} and 0 <= self.modifier < 6:
+        if (
+            self.base in {"time", "timestamp", "timestamptz"}
+            and 0 <= self.modifier < FINEST_SECONDS
+        ):
             return Type(name, self.modifier)
         return Type(name)
 
@@ -97,17 +116,19 @@ class Native:
         if self.modifier < 0:
             return Type("decimal")
         packed = self.modifier - 4
-        precision, scale = packed >> 16 & 0xFFFF, packed & 0x7FF
-        if scale > 1023:  # 11 bits, signed: numeric(5,-3) holds thousands, of up to 8 digits
-            return Type("decimal", precision + 2048 - scale, 0)
+        precision, scale = packed >> 16 & 0xFFFF, packed % _SCALES
+        if scale >= _SCALES // 2:  # 11 bits, signed: numeric(5,-3) has thousands of 8 digits
+            return Type("decimal", precision + _SCALES - scale, 0)
         return Type("decimal", max(precision, scale), scale)
 
     def select(self, column: str, wanted: Type) -> str:
         """The SQL expression that reads `column` (quoted, qualified) for `wanted`."""
         if self.wire == "array":
-            # Bounds other than 1 have no place in JSON: the text form says them, and decoding refuses it.
+            # Bounds other than 1 have no place in JSON: the text form says them, and decoding
+            # refuses it.
             odd = f"array_lower({column}, 1) <> 1 OR array_lower({column}, 2) <> 1"
-            return f"CASE WHEN {odd} THEN 'bounds ' || {column}::text ELSE to_jsonb({column})::text END"
+            told = f"'bounds ' || {column}::text"
+            return f"CASE WHEN {odd} THEN {told} ELSE to_jsonb({column})::text END"
         if self.base == "money":
             return f"{column}::numeric::text"
         if self.base == "inet":  # cast to text, a host would get the mask /32 that nobody wrote
@@ -117,7 +138,7 @@ class Native:
         return f"{column}::{self.cast}" if self.is_domain else column
 
     def reads_as_text(self, wanted: Type) -> bool:
-        """Whether text was asked for where the type has a richer form: the database then writes the text."""
+        """Whether text is wanted of a type with a richer form: the database then writes it."""
         return (
             wanted.name == "text"
             and self.canonical().name not in {"text", "json"}
@@ -134,11 +155,11 @@ class Native:
         return self.kind == "e" or self.base in _WRITE_PLAIN
 
     def from_text(self, text: str) -> str:
-        """The SQL expression that makes a value of this type of a text expression, never cutting it."""
+        """The SQL expression that makes a value of this type of a text, never cutting it."""
         if self.is_array:
             # The only built-in way from JSON to arrays of every depth and element type.
             document = f"jsonb_build_object('a', CAST({text} AS jsonb))"
-            made = f"(SELECT r.a FROM jsonb_to_record({document}) AS r(a {self.cast}))"
+            made = f"(SELECT r.a FROM jsonb_to_record({document}) AS r(a {self.cast}))"  # noqa: S608
             return f"CASE WHEN {text} IS NULL THEN NULL ELSE {made} END"
         if self.base == "money":
             return f"CAST(CAST({text} AS numeric) AS money)"
@@ -157,6 +178,8 @@ _DECLARED: Final = {
     "uuid": "uuid",
     "json": "jsonb",
 }
+FINEST_SECONDS: Final = 6
+"""Fractional digits of a second that are kept."""
 _LONGEST_VARCHAR: Final = 10_485_760
 _MOST_DIGITS: Final = 1000
 

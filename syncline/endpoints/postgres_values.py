@@ -1,4 +1,4 @@
-"""PostgreSQL values: what ADBC delivers made canonical, with a misfit for each that its type can't hold; and back."""
+"""PostgreSQL values: what ADBC delivers made canonical or a misfit, and the way back."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from syncline.record import Misfit, Type, canonical_array
 Found = tuple[pa.Array, list[Misfit]]
 _Ints = npt.NDArray[np.int64]
 
-# ADBC moves dates and instants from PostgreSQL's epoch (2000) to Arrow's (1970); infinities wrap around on the way.
+# ADBC moves dates and instants from PostgreSQL's epoch (2000) to Arrow's (1970); infinities wrap
+# around on the way.
 _DAYS: Final = (-719_162, 2_932_896)  # 0001-01-01, 9999-12-31
 _INFINITE_DAYS: Final = {-(2**31) + 10_956: "infinity", -(2**31) + 10_957: "-infinity"}
 _MICROS: Final = (-62_135_596_800_000_000, 253_402_300_799_999_999)
@@ -127,7 +128,7 @@ def _decimals(wire: pa.Array, natural: Type, name: str) -> Found:
 
 
 def _trimmed(texts: pa.Array) -> pa.Array:
-    """`canonical_decimal`, for PostgreSQL's notation (never an exponent, never -0), without a Python loop."""
+    """`canonical_decimal` for PostgreSQL's notation (no exponent, no -0), without a loop."""
     if (pc.max(pc.utf8_length(texts)).as_py() or 0) > _LONG_NUMBER:
         return canonical_array(texts, Type("decimal"))
     short = pc.utf8_rtrim(pc.utf8_rtrim(texts, characters="0"), characters=".")
@@ -142,11 +143,11 @@ _GUARDS: Final[dict[str, Callable[[pa.Array, Type, str], Found]]] = {
 }
 
 
-# --- another type than the column's own ------------------------------------------------------------------------------
+# --- another type than the column's own -----------------------------------------------------------
 
 
 def coerce(values: pa.Array, natural: Type, wanted: Type, name: str) -> Found:
-    """Values of one canonical type as another, where the value is the same; a misfit where it is not."""
+    """Values of one canonical type as another; a misfit where the value would not be the same."""
     if wanted.is_unbounded_decimal:
         return canonical_array(values.cast(pa.string()), wanted), []
     cast_values, misfits = _cast(values, wanted, name)
@@ -164,7 +165,7 @@ def coerce(values: pa.Array, natural: Type, wanted: Type, name: str) -> Found:
 
 
 def _too_fine(values: pa.Array, natural: Type, wanted: Type) -> npt.NDArray[np.bool_] | None:
-    """Where a value has more characters or fractional digits than `wanted` says, if it says anything."""
+    """Where a value has more characters or fractional digits than `wanted`, if that says."""
     if wanted.precision is None or wanted.name == "decimal":
         return None
     if wanted.name == "text":
@@ -202,7 +203,7 @@ def _cast_singly(values: pa.Array, wanted: Type, name: str) -> Found:
     return pa.concat_arrays(parts), misfits
 
 
-# --- towards the database --------------------------------------------------------------------------------------------
+# --- towards the database -------------------------------------------------------------------------
 
 
 def encode(values: pa.Array, native: Native) -> pa.Array:
@@ -236,7 +237,7 @@ def _uuid_bytes(values: pa.Array) -> pa.Array:
     )
 
 
-# --- masks -----------------------------------------------------------------------------------------------------------
+# --- masks ----------------------------------------------------------------------------------------
 
 
 def _integers(values: pa.Array) -> _Ints:

@@ -1,4 +1,4 @@
-"""Writing PostgreSQL: one transaction for rows, ledger and state, which writes a row only as long as it is as seen."""
+"""Writing PostgreSQL: rows, ledger and state in one transaction; a row only while as seen."""
 
 from __future__ import annotations
 
@@ -27,10 +27,12 @@ from syncline.endpoints.postgres_staging import (
 from syncline.errors import InputError
 from syncline.record import Type
 
-# Constraints answer where their rows are written, so that the refused ones can be found; at COMMIT it is too late.
+# Constraints answer where their rows are written, so that the refused ones can be found; at COMMIT
+# it is too late.
 CONSTRAINTS: Final = "SET CONSTRAINTS ALL IMMEDIATE"
-# Which state of a row was seen. A transaction that updates the row moves it; another row at its place has another
-# xmin; and no VACUUM FULL can move rows while this transaction holds its lock on the table.
+# Which state of a row was seen. A transaction that updates the row moves it; another row at its
+# place has another xmin; and no VACUUM FULL can move rows while this transaction holds its lock on
+# the table.
 SEEN: Final = "t.tableoid::text || ' ' || t.ctid::text || ' ' || t.xmin::text"
 STILL_SEEN: Final = """
   t.tableoid = split_part(s.{version}, ' ', 1)::oid
@@ -39,7 +41,8 @@ STILL_SEEN: Final = """
 """
 ANY_ROW: Final = "SELECT EXISTS (SELECT FROM {table}) AS found"
 
-# RETURNING knows the inserted rows only, so they find their staged row by key; of two with one key the first landed.
+# RETURNING knows the inserted rows only, so they find their staged row by key; of two with one key
+# the first landed.
 INSERT_ABSENT: Final = """
 WITH added AS (
   INSERT INTO {table} AS t ({names}){overriding}
@@ -85,7 +88,7 @@ class PostgresTransaction:
         if write:
             session.run(CONSTRAINTS)
 
-    # --- the state row and the ledger --------------------------------------------------------------------------------
+    # --- the state row and the ledger -------------------------------------------------------------
 
     def state(self) -> StateRow | None:
         """See `Transaction.state`."""
@@ -124,14 +127,14 @@ class PostgresTransaction:
         """See `Transaction.ledger_holds`."""
         return self._ledger.holds()
 
-    # --- records -----------------------------------------------------------------------------------------------------
+    # --- records ----------------------------------------------------------------------------------
 
     def is_empty(self) -> bool:
         """See `Transaction.is_empty`."""
         return not self._session.rows(ANY_ROW.format(table=self._table.sql))[0][0]
 
     def fetch(self, keys: pa.Table) -> Fetched:
-        """See `Transaction.fetch`. Rows are not locked: `update` and `delete` compare the version."""
+        """See `Transaction.fetch`. Nothing is locked: `update` and `delete` compare versions."""
         selection = Selection(self._table, self._columns)
         columns = f"{selection.sql}, {SEEN} AS {ident(VERSION)}"
         query = by_key_query(self._table, keys, self._spec.key, columns)
@@ -206,7 +209,7 @@ class PostgresTransaction:
         landed[found.to_numpy(zero_copy_only=False)] = True
 
     def update(self, rows: pa.Table, changed: Mapping[str, Mask], current: Fetched) -> Written:
-        """See `Transaction.update`. A statement for each set of fields that moved together, naming only those."""
+        """See `Transaction.update`. A statement for each set of fields that moved together."""
         landed = np.zeros(rows.num_rows, dtype=np.bool_)
         names = [name for name, mask in changed.items() if mask.any()]
         if not names or not rows.num_rows:

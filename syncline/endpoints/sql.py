@@ -1,4 +1,7 @@
-"""What the SQLite and the MySQL/MariaDB endpoints share: a pool of sessions, and the Protocols over a dialect."""
+"""What the SQLite and the MySQL/MariaDB endpoints share.
+
+A pool of sessions, and the Protocols over a dialect.
+"""
 
 from __future__ import annotations
 
@@ -111,7 +114,7 @@ class SqlEndpoint(ABC):
         `unique`: the database itself keeps the spec's key from being there twice.
         """
 
-    def check_writable(self, session: Session, table: str) -> None:
+    def check_writable(self, session: Session, table: str) -> None:  # noqa: B027 - may be nothing
         """Raise InputError where the table can't take part in a transaction."""
 
     # --- reading ---
@@ -278,7 +281,7 @@ class SqlEndpoint(ABC):
         try:
             session.driver.rollback()
         except self.dialect.errors:
-            session.discard()  # what broke the transaction has been raised; this connection is spent
+            session.discard()  # what broke it has been raised; this connection is spent
 
     def _passes(
         self,

@@ -47,7 +47,10 @@ class Dialect(ABC):
     begin_snapshot: ClassVar[tuple[str, ...]]
     begin_write: ClassVar[tuple[str, ...]]
     begin_plan: ClassVar[tuple[str, ...]]
-    """How a transaction begins: one that reads, one that writes, one that sees the newest but may not write."""
+    """How a transaction begins.
+
+    One that reads, one that writes, one that sees the newest but may not write.
+    """
     keys_at_once: ClassVar[int]
     """How many keys of one column one query asks for."""
     errors: tuple[type[Exception], ...]
@@ -73,7 +76,10 @@ class Dialect(ABC):
 
     @abstractmethod
     def terms(self, wanted: Field, *, unique: bool) -> tuple[Term, ...]:
-        """Give the terms that order rows by the column; `unique`: equal ones can't be two records."""
+        """Give the terms that order rows by the column.
+
+        `unique`: equal ones can't be two records.
+        """
 
     def compared(self, wanted: Field) -> str:
         """Give the SQL of the column where it is compared with parameters."""
@@ -87,7 +93,10 @@ class Dialect(ABC):
     def read(
         self, wanted: Field, values: Sequence[Any], *, key: bool = False
     ) -> tuple[Array, list[Misfit]]:
-        """Give what a query answered for a column as Arrow. A key must be in a form that `forms` finds."""
+        """Give what a query answered for a column as Arrow.
+
+        A key must be in a form that `forms` finds.
+        """
 
     @abstractmethod
     def bind(self, wanted: Field, array: Array) -> Bound:
@@ -98,7 +107,7 @@ class Dialect(ABC):
         return (value,)
 
     def exactly(self, wanted: Field) -> str | None:  # noqa: ARG002 - for other databases
-        """Give the SQL by which equal texts are the same characters, where plain `=` may see less."""
+        """Give the SQL by which equal texts are the same characters, where `=` may see less."""
         return None
 
     def unordered(self, cursor: Field) -> str:
@@ -115,7 +124,7 @@ class Dialect(ABC):
 
     @abstractmethod
     def filter(self, column: Column, op: str) -> str | None:
-        """Give `column op ?` for a whole number, or None where the database would see it otherwise."""
+        """Give `column op ?` for a whole number; None where the database sees it otherwise."""
 
     @abstractmethod
     def cursor(self, session: Session) -> Any:
@@ -145,7 +154,10 @@ def is_own(table: str) -> bool:
 
 
 def fields_of(info: TableInfo, wanted: Mapping[str, Type]) -> dict[str, Field]:
-    """Give the columns of the catalogue that a spec names. Raises InputError for one that is not there."""
+    """Give the columns of the catalogue that a spec names.
+
+    Raises InputError for one that is not there.
+    """
     missing = [name for name in wanted if name not in info.columns]
     if missing:
         raise InputError(

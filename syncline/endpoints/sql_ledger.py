@@ -150,14 +150,15 @@ class Ledger(ABC):
     def ledger_put(self, rows: pa.Table, *, fresh: bool) -> None:
         """See `base.Transaction.ledger_put`.
 
-        A replacing insert of a key that is not there costs what an insert does, so `fresh` changes nothing.
+        A replacing insert of a new key costs what an insert does, so `fresh` changes nothing.
         """
         del fresh
         columns = [rows.column(name).to_pylist() for name in NAMES]
         columns[0] = [self.packed(key) for key in columns[0]]
         names = ", ".join(NAMES)
         self._session.many(
-            f"{self.upsert} INTO {self._table} ({names}) VALUES ({self._dialect.marks(len(NAMES))})",
+            f"{self.upsert} INTO {self._table} ({names})"
+            f" VALUES ({self._dialect.marks(len(NAMES))})",
             list(zip(*columns, strict=True)),
         )
 

@@ -1,4 +1,4 @@
-"""Records by key: asked in chunks, and matched exactly whatever the database's collation holds equal."""
+"""Records by key: asked in chunks, matched exactly whatever a collation holds equal."""
 
 from __future__ import annotations
 

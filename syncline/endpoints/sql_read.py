@@ -85,7 +85,10 @@ class SqlRead:
         return f"SELECT {', '.join(select)} FROM {table}{where}{order}", params  # noqa: S608 - quoted
 
     def _batches(self, stream: Stream) -> Iterator[tuple[Row, pa.Table, tuple[Misfit, ...]]]:
-        """Cut the stream where rows or bytes reach the limit of a batch; give each cut's last row."""
+        """Cut the stream where rows or bytes reach the limit of a batch.
+
+        Give each cut's last row.
+        """
         wide = 0  # the bytes a row has had so far
         while True:
             count, size, last = 0, 0, None

@@ -1,4 +1,4 @@
-"""A session: one pooled connection of a SQL database, on which statements run and errors become ours."""
+"""A session: one pooled connection of a SQL database, whose errors become ours."""
 
 from __future__ import annotations
 
@@ -65,7 +65,10 @@ _RAISED: dict[str, type[SynclineError]] = {
 
 
 def raise_fault(fault: Fault, cause: Exception, *, refusable: bool) -> NoReturn:
-    """Raise the error that the fault stands for; a refused row only where the caller expects one."""
+    """Raise the error that the fault stands for.
+
+    A refused row only where the caller expects one.
+    """
     if refusable and fault.kind in {"value", "constraint"}:
         raise RowsRefused(cast("Any", fault.kind), fault.message) from cause
     if refusable and fault.kind == "duplicate":

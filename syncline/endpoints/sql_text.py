@@ -21,7 +21,7 @@ _INSTANT: Final = re.compile(
 _LONG_FRACTION: Final = re.compile(r"(\.\d{6})0+$")
 
 
-def prepared(value: Any, type_: Type, *, opaque: bool = False) -> Any:
+def prepared(value: Any, type_: Type, *, opaque: bool = False) -> Any:  # noqa: PLR0911 - a table
     """Give a stored value in a form that `fit` knows. Raises Unfit."""
     match type_.name, value:
         case "bool", 0 | 1:

@@ -1,4 +1,7 @@
-"""Values of SQL databases to Arrow and back, a column at a time; what does not fit is named, never changed."""
+"""Values of SQL databases to Arrow and back, a column at a time.
+
+What does not fit is named, never changed.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,7 @@ class Bound:
             self.refused.setdefault(row, reason)
 
 
-# --- reading ---------------------------------------------------------------------------------------------------------
+# --- reading --------------------------------------------------------------------------------------
 
 
 def read_values(
@@ -197,7 +200,7 @@ _QUICK: Final[dict[str, Callable[[Sequence[Any], Type], Array]]] = {
 }
 
 
-# --- writing ---------------------------------------------------------------------------------------------------------
+# --- writing --------------------------------------------------------------------------------------
 
 
 def column_of(rows: pa.Table, wanted: Field) -> Array:

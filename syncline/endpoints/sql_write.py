@@ -1,4 +1,7 @@
-"""A transaction on a SQL target: records are written only where they still are as they were classified."""
+"""A transaction on a SQL target.
+
+Records are written only where they still are as they were classified.
+"""
 
 from __future__ import annotations
 

@@ -112,13 +112,17 @@ class SqliteEndpoint(SqlEndpoint):
         """See `base.Target.prepare`."""
         self._make_file()
         statements = [
-            f"CREATE TABLE IF NOT EXISTS {STATE} (mapping TEXT NOT NULL PRIMARY KEY, epoch INTEGER NOT NULL,"
-            " holder TEXT NOT NULL, lease_until INTEGER, document TEXT NOT NULL)"
+            (
+                f"CREATE TABLE IF NOT EXISTS {STATE} (mapping TEXT NOT NULL PRIMARY KEY, epoch"
+                " INTEGER NOT NULL,"
+                " holder TEXT NOT NULL, lease_until INTEGER, document TEXT NOT NULL)"
+            )
         ]
         if spec.ledger:
             key = "INTEGER PRIMARY KEY" if spec.ledger_key.is_integer else "TEXT PRIMARY KEY"
             statements.append(
-                f"CREATE TABLE IF NOT EXISTS {self.dialect.table(state_name(spec.mapping))} (k {key} NOT NULL,"
+                f"CREATE TABLE IF NOT EXISTS {self.dialect.table(state_name(spec.mapping))} (k"
+                f" {key} NOT NULL,"
                 " s BLOB NOT NULL, t BLOB, held BLOB, gone INTEGER NOT NULL, hold INTEGER NOT NULL,"
                 " layout INTEGER NOT NULL, epoch INTEGER NOT NULL)"
                 + ("" if spec.ledger_key.is_integer else " WITHOUT ROWID")
@@ -148,7 +152,8 @@ class SqliteEndpoint(SqlEndpoint):
             return "{}", UNTRACKED, None
         if not orders(cursor.type, cursor.column.native):
             raise InputError(
-                f"{cursor.name} is declared {cursor.column.native}: SQLite can't order it as a cursor"
+                f"{cursor.name} is declared {cursor.column.native}: SQLite can't order it as a"
+                " cursor"
             )
         seen = watermark.largest(session, self.dialect, info.name, cursor)
         changed = watermark.changed(self.dialect, cursor, since.at) if since else None
@@ -184,7 +189,8 @@ class SqliteEndpoint(SqlEndpoint):
             factory=TimedConnection,
             check_same_thread=False,  # a read may move to another thread; never two at once
         )
-        # Bytes that are no UTF-8 become lone surrogates, which are no text: a misfit, not the end of the read.
+        # Bytes that are no UTF-8 become lone surrogates, which are no text: a misfit, not the
+        # end of the read.
         connection.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
         connection.create_function(UTC_TEXT, 1, utc_text, deterministic=True)
         connection.execute("PRAGMA foreign_keys = ON")
@@ -211,7 +217,10 @@ class TimedConnection(sqlite3.Connection):
 
 
 class SqliteTransaction(SqlTransaction):
-    """See `SqlTransaction`. Instants are kept as microseconds since 1970, by this machine's clock."""
+    """See `SqlTransaction`.
+
+    Instants are kept as microseconds since 1970, by this machine's clock.
+    """
 
     upsert = "INSERT OR REPLACE"
 
@@ -251,7 +260,10 @@ class SqliteTransaction(SqlTransaction):
 
 
 def path_of(url: str) -> Path:
-    """Give the file that a `sqlite:///path` URL names. Raises InputError for one that names none."""
+    """Give the file that a `sqlite:///path` URL names.
+
+    Raises InputError for one that names none.
+    """
     parts = urlsplit(url)
     path = unquote(parts.path)
     if (

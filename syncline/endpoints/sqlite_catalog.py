@@ -49,7 +49,8 @@ def table_info(session: Session, dialect: Dialect, path: Path, table: str) -> Ta
         if row[5] in _HIDDEN
     }
     triggers = session.rows(
-        "SELECT 1 FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE LIMIT 1",
+        "SELECT 1 FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE"
+        " LIMIT 1",
         (table,),
     )
     return TableInfo(
@@ -82,7 +83,10 @@ def _column(row: Row, *, in_key: bool) -> Column:
 
 
 def _whole_key(rows: list[Row], key: tuple[str, ...]) -> bool:
-    """Whether the primary key is the rowid itself, which is never NULL; other keys may be, in SQLite."""
+    """Whether the primary key is the rowid itself, which is never NULL.
+
+    Other keys may be, in SQLite.
+    """
     return len(key) == 1 and any(row[0] == key[0] and row[1].upper() == "INTEGER" for row in rows)
 
 

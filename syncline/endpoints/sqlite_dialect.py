@@ -131,7 +131,10 @@ class SqliteDialect(Dialect):
         return key_forms(wanted, value)
 
     def unordered(self, cursor: Field) -> str:
-        """See `Dialect.unordered`. Values of another class than the cursor's tell no time either."""
+        """See `Dialect.unordered`.
+
+        Values of another class than the cursor's tell no time either.
+        """
         name = self.quote(cursor.name)
         if cursor.type.name in _INSTANTS:
             return f"(typeof({name}) <> 'text' OR {name} NOT GLOB '{DAY}')"

@@ -26,7 +26,8 @@ _NAMES: Final = {
     "BOOL": "bool", "BOOLEAN": "bool",
     "DATE": "date", "TIME": "time",
     "DATETIME": "timestamp", "TIMESTAMP": "timestamp", "TIMESTAMP WITHOUT TIME ZONE": "timestamp",
-    "TIMESTAMPTZ": "timestamptz", "DATETIMETZ": "timestamptz", "TIMESTAMP WITH TIME ZONE": "timestamptz",
+    "TIMESTAMPTZ": "timestamptz", "DATETIMETZ": "timestamptz",
+    "TIMESTAMP WITH TIME ZONE": "timestamptz",
     "UUID": "uuid", "GUID": "uuid", "UNIQUEIDENTIFIER": "uuid",
     "JSON": "json", "JSONB": "json", "JSONTEXT": "json",
     "DECIMAL": "decimal", "DEC": "decimal", "NUMERIC": "decimal", "DECIMALTEXT": "decimal",
@@ -57,7 +58,7 @@ def affinity(native: str) -> str:
 
 
 def declared_type(native: str) -> tuple[Type, bool]:
-    """Give the canonical type of a declared type, and whether it has none (then it is read as text).
+    """Give the canonical type of a declared one, and whether it has none (it is read as text).
 
     Lengths and fractional digits are not told: SQLite does not hold anybody to them.
     """
@@ -101,11 +102,14 @@ def stored_type(type_: Type) -> Type:
     )[0]
 
 
-# --- reading ---------------------------------------------------------------------------------------------------------
+# --- reading --------------------------------------------------------------------------------------
 
 
 def utc_text(value: Any) -> str | None:
-    """Give a stored instant as comparable text in UTC; None for what is none. SQL: `syncline_utc`."""
+    """Give a stored instant as comparable text in UTC; None for what is none.
+
+    SQL: `syncline_utc`.
+    """
     try:
         return written(datetime.fromisoformat(value))  # what names no zone is UTC
     except (TypeError, ValueError, OverflowError):
@@ -118,7 +122,7 @@ def day_before(text: str) -> str:
     return (day - timedelta(days=1)).strftime("%Y-%m-%d") if day.year > 1 else "0000"
 
 
-# --- writing ---------------------------------------------------------------------------------------------------------
+# --- writing --------------------------------------------------------------------------------------
 
 
 def bound(wanted: Field, array: Array) -> Bound:
@@ -146,12 +150,13 @@ def bound(wanted: Field, array: Array) -> Bound:
 
 
 def _refuse_changed(wanted: Field, result: Bound) -> None:
-    """Refuse texts that the column's affinity would turn into another number, or into a number at all."""
+    """Refuse texts that the column's affinity would turn into a number, or into another."""
     for row, value in enumerate(result.values):
         if value is None or not _NUMBER.fullmatch(value):
             continue
         if wanted.type.name == "text" or not _survives(value):
-            reason = f"would be changed: a column declared {wanted.column.native} keeps numbers of 15 digits"
+            declared = wanted.column.native
+            reason = f"would be changed: a column declared {declared} keeps 15 digits"
             result.refused.setdefault(row, reason)
 
 

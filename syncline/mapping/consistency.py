@@ -55,10 +55,9 @@ def _lookup(mapping: Mapping, rule: LookupForm, path: tuple[str, str]) -> Iterat
         near = _near(rule.lookup, mapping.lookups)
         yield (*path, "lookup"), f"there is no lookup `{rule.lookup}` in `lookups`{near}"
     elif len(rule.columns) != len(lookup.columns):
-        yield (
-            (*path, "match"),
-            f"the key of `{rule.lookup}` has {len(lookup.columns)} column(s), not {len(rule.columns)}",
-        )
+        wanted, given = len(lookup.columns), len(rule.columns)
+        message = f"the key of `{rule.lookup}` has {wanted} column(s), and {given} to match it"
+        yield (*path, "match"), message
 
 
 def _conflicts(mapping: Mapping) -> Iterator[Finding]:

@@ -10,12 +10,12 @@ from syncline.errors import CheckpointVoid
 
 
 def dump(by: str, facts: Mapping[str, Any]) -> str:
-    """A horizon as its JSON text: the kind of the watermark and what it must find again to go on."""
+    """A horizon as JSON text: the kind of watermark, and what it must find again to go on."""
     return json.dumps({"by": by, **facts}, sort_keys=True, separators=(",", ":"))
 
 
 def load(text: str | None, by: str) -> dict[str, Any]:
-    """The facts of a horizon. Raises CheckpointVoid where there is none, or it is of another kind of watermark."""
+    """The facts of a horizon. Raises CheckpointVoid where it is none, or of another kind."""
     if text is None:
         raise CheckpointVoid("there is no checkpoint to begin the delta from")
     try:

@@ -24,7 +24,7 @@ from typing import Any, Final, cast
 
 from bson import json_util
 
-from syncline.endpoints.base import Guarantee
+from syncline.endpoints.base import Guarantee, ReadSpec
 from syncline.endpoints.mongo_connection import Connection, Document
 from syncline.endpoints.mongo_paths import reader
 from syncline.errors import CheckpointVoid, GuardStopped, InputError
@@ -92,6 +92,13 @@ def cursor_of(path: str, type_: Type) -> Cursor:
     if bson is None:
         raise InputError(f"a {type_} can't be a cursor: {path}", hint="a date, number or text can")
     return Cursor(path, bson)
+
+
+def guarantee(spec: ReadSpec) -> Guarantee:
+    """Give what a delta of these documents promises."""
+    if spec.by != "timestamp" or spec.cursor is None:
+        return NONE
+    return cursor_of(spec.cursor, spec.columns[spec.cursor]).guarantee
 
 
 def take(

@@ -17,11 +17,13 @@ from syncline.record import Type
 
 BOUNDED: Final = Guarantee(
     "bounded",
-    "a change is found if its transaction set the cursor from this server's NOW(); one that leaves the cursor as it"
+    "a change is found if its transaction set the cursor from this server's NOW(); one that"
+    " leaves the cursor as it"
     " is, or sets it from another clock, is missed until the next full run",
 )
 CURSORS: Final = frozenset({"timestamp", "timestamptz", "date"})
-# A statement fixes NOW() a moment before InnoDB begins its transaction: measured, one second covers it.
+# A statement fixes NOW() a moment before InnoDB begins its transaction: measured, one second
+# covers it.
 MARGIN_SECONDS: Final = 1
 _TRIES: Final = 40
 _PAUSE_SECONDS: Final = 0.13
@@ -29,18 +31,20 @@ _PAUSE_SECONDS: Final = 0.13
 # trx_started is local time of the server's process, whatever the session's time zone.
 OLDEST: Final = """
 SELECT /* {token} */ NOW(6),
-       LEAST(NOW(6), COALESCE(CONVERT_TZ(MIN(CASE WHEN trx_is_read_only = 0 AND trx_mysql_thread_id <> CONNECTION_ID()
-                                                  THEN trx_started END), 'SYSTEM', '+00:00'), NOW(6)))
-         - INTERVAL {margin} SECOND,
+       LEAST(NOW(6), COALESCE(CONVERT_TZ(
+         MIN(CASE WHEN trx_is_read_only = 0 AND trx_mysql_thread_id <> CONNECTION_ID()
+                  THEN trx_started END), 'SYSTEM', '+00:00'), NOW(6))) - INTERVAL {margin} SECOND,
        MAX(trx_mysql_thread_id = CONNECTION_ID() AND trx_query LIKE '%%{token}%%')
   FROM information_schema.INNODB_TRX
 """
 REPLICA: Final = """
-SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = 'system user' AND COMMAND <> 'Daemon'
+SELECT COUNT(*) FROM information_schema.PROCESSLIST
+ WHERE USER = 'system user' AND COMMAND <> 'Daemon'
 """
 ZONE: Final = """
 SELECT @@global.time_zone, @@system_time_zone,
-       TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(), CONVERT_TZ(UTC_TIMESTAMP(), '+00:00', @@global.time_zone))
+       TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(),
+                     CONVERT_TZ(UTC_TIMESTAMP(), '+00:00', @@global.time_zone))
 """
 _UTC: Final = frozenset({"UTC", "Etc/UTC", "GMT", "+00:00", "Z"})
 
@@ -56,7 +60,8 @@ def take(session: Session, start: str | None) -> str | None:
     try:
         if session.rows(REPLICA)[0][0]:
             raise InputError(
-                "the source is a replica: what it applies was stamped by its primary's clock, some time before",
+                "the source is a replica: what it applies was stamped by its primary's clock,"
+                " some time before",
                 hint="read from the primary",
             )
         now, oldest = _oldest(session)
@@ -64,21 +69,26 @@ def take(session: Session, start: str | None) -> str | None:
         user = session.rows("SELECT CURRENT_USER()")[0][0]
         name, _, host = str(user).rpartition("@")
         raise CredentialsRefused(
-            f"user {user} can't see when other sessions' transactions began, which a timestamp cursor needs",
-            hint=f"GRANT PROCESS ON *.* TO '{name}'@'{host}', or read in full: remove `delta` from the mapping",
+            f"user {user} can't see when other sessions' transactions began, which a timestamp"
+            " cursor needs",
+            hint=f"GRANT PROCESS ON *.* TO '{name}'@'{host}', or read in full: remove `delta`"
+            " from the mapping",
         ) from error
     if start is not None and now < start:
         raise GuardStopped(
             "other-database",
             f"the source's clock is at {now}, before its checkpoint of {start}",
-            hint="syncline run NAME --full --allow other-database, once it is the database you mean",
+            hint="syncline run NAME --full --allow other-database, once it is the database you"
+            " mean",
         )
     return start if _has_prepared(session) else oldest
 
 
 def _oldest(session: Session) -> tuple[str, str]:
-    """The clock, and the horizon. The list is a copy that is renewed only where nobody has read it for 0.1 s:
-    it is fresh where it shows the very statement that asks.
+    """The clock, and the horizon.
+
+    The list is a copy, renewed only where nobody has read it for 0.1 s: it is fresh where it shows
+    the very statement that asks.
     """
     token = f"syncline:{secrets.token_hex(8)}"
     statement = OLDEST.format(token=token, margin=MARGIN_SECONDS)
@@ -102,7 +112,8 @@ def _has_prepared(session: Session) -> bool:
     try:
         return bool(session.rows("XA RECOVER"))
     except SynclineError:
-        return False  # MySQL shows them to XA_RECOVER_ADMIN only; those of open sessions are in INNODB_TRX
+        # MySQL shows them to XA_RECOVER_ADMIN only; those of open sessions are in INNODB_TRX.
+        return False
 
 
 def condition(

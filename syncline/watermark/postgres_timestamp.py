@@ -1,7 +1,7 @@
 """The watermark `timestamp` of PostgreSQL: bounded, and fast where the cursor has an index.
 
-The horizon is the start of the oldest open transaction, taken before the first read, less a margin: what is still to
-commit cannot have stamped its rows earlier, if it stamped them with this server's clock.
+The horizon is the start of the oldest open transaction, taken before the first read, less a margin:
+what is still to commit cannot have stamped its rows earlier, if it used this server's clock.
 """
 
 from __future__ import annotations
@@ -24,11 +24,15 @@ SELECT pg_catalog.pg_is_in_recovery() AS standby,
        current_setting('track_activities') = 'on' AS tracked,
        current_user::text AS role
 """
-# Every database and backend kind: a worker of logical replication writes with its own clock reading too.
+# Every database and backend kind: a worker of logical replication writes with its own clock reading
+# too.
 OLDEST: Final = """
-SELECT (least(pg_catalog.clock_timestamp(), (SELECT min(a.xact_start) FROM pg_catalog.pg_stat_activity a
-          WHERE a.pid <> pg_catalog.pg_backend_pid())) - interval '{margin} seconds')::text AS horizon,
-       EXISTS (SELECT FROM pg_catalog.pg_prepared_xacts p WHERE p.database = current_database()) AS prepared
+SELECT (least(pg_catalog.clock_timestamp(),
+              (SELECT min(a.xact_start) FROM pg_catalog.pg_stat_activity a
+                WHERE a.pid <> pg_catalog.pg_backend_pid()))
+        - interval '{margin} seconds')::text AS horizon,
+       EXISTS (SELECT FROM pg_catalog.pg_prepared_xacts p
+         WHERE p.database = current_database()) AS prepared
 """
 ZONE: Final = "SELECT reset_val::text AS zone FROM pg_catalog.pg_settings WHERE name = 'TimeZone'"
 
@@ -36,8 +40,8 @@ MARGIN_SECONDS: Final = 1
 CURSOR_TYPES: Final = frozenset({"timestamptz", "timestamp", "date"})
 GUARANTEE: Final = Guarantee(
     "bounded",
-    "a change is found if its transaction set the cursor column from this server's now(); one that leaves the column"
-    " as it is, or sets it from another clock, is not",
+    "a change is found if its transaction set the cursor column from this server's now(); one that"
+    " leaves the column as it is, or sets it from another clock, is not",
 )
 _UTC: Final = frozenset({"UTC", "Etc/UTC", "GMT", "Etc/GMT", "UCT", "Zulu"})
 _INSTEAD: Final = "or set `delta: {by: xmin}`, which needs no such right"
@@ -61,12 +65,12 @@ def _check(query: Query) -> None:
     standby, allowed, tracked, role = query(CHECKS)[0]
     if standby:
         raise InputError(
-            "the source is a standby: it can't see the transactions of its primary, which a timestamp cursor needs",
+            "the source is a standby, which does not know its primary's open transactions",
             hint=f"read from the primary, {_INSTEAD}",
         )
     if not allowed:
         raise InputError(
-            f"role {role} can't see when other sessions' transactions began, which a timestamp cursor needs",
+            f"a timestamp cursor needs to see other sessions' transactions; role {role} can't",
             hint=f'GRANT pg_read_all_stats TO "{role}", {_INSTEAD}',
         )
     if not tracked:
@@ -99,7 +103,10 @@ def start_of(
 
 
 def condition(start: str | None, column: str, type_: Type, query: Query) -> str:
-    """The SQL condition for the rows whose cursor is not before `start`. Raises InputError where it is no time."""
+    """The SQL condition for rows whose cursor is not before `start`.
+
+    Raises InputError where the cursor is no time.
+    """
     if type_.name not in CURSOR_TYPES:
         raise InputError(
             f"the cursor {column} is {type_}, not a time that the server's clock could have set",
@@ -111,8 +118,8 @@ def condition(start: str | None, column: str, type_: Type, query: Query) -> str:
     if type_.name == "timestamptz":
         return f"{column} >= {instant}"
     zone = str(query(ZONE)[0][0])
-    # Without a zone the column has the writers' wall clock, taken to be the server's; where clocks are set back in
-    # autumn, an hour comes twice.
+    # Without a zone the column has the writers' wall clock, taken to be the server's; where clocks
+    # are set back in autumn, an hour comes twice.
     slack = "" if zone in _UTC else " - interval '1 hour'"
     local = f"(({instant} AT TIME ZONE '{zone.replace(chr(39), chr(39) * 2)}'){slack})"
     return f"{column} >= {local}::date" if type_.name == "date" else f"{column} >= {local}"

@@ -1,8 +1,8 @@
 """The watermark `xmin` of PostgreSQL: exact, for a role that may only SELECT.
 
-A row changed by a transaction that a snapshot could not see has an xmin at or past that snapshot's xmin, since every
-transaction below it had ended. So the rows to read next are those whose xmin is not before it; whatever clock the
-writers had, however late they committed.
+A row changed by a transaction that a snapshot could not see has an xmin at or past that snapshot's
+xmin, since every transaction below it had ended. So the rows to read next are those whose xmin is
+not before it; whatever clock the writers had, however late they committed.
 """
 
 from __future__ import annotations
@@ -15,21 +15,23 @@ from syncline.errors import CheckpointVoid, GuardStopped
 from syncline.watermark import dump, load
 
 SNAPSHOT: Final = "SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::text AS x"
-# `age` counts back from the next transaction, so it orders xids across their 32-bit wrap-around; frozen rows keep
-# their xmin, and at worst are read once more.
+# `age` counts back from the next transaction, so it orders xids across their 32-bit wrap-around;
+# frozen rows keep their xmin, and at worst are read once more.
 CHANGED: Final = "age({row}.xmin) <= age('{since}'::xid)"
 
 GUARANTEE: Final = Guarantee(
     "exact",
-    "every row written by a transaction that the last snapshot could not see is read, whenever it committed",
+    "every row is read that a transaction wrote which the last snapshot could not see,"
+    " whenever it committed",
 )
+_ALLOW: Final = "once it is the database you mean: syncline run NAME --allow other-database"
 _HALF: Final = 1 << 31
 _WORD: Final = (1 << 32) - 1
 _VOID: Final = {
     "timeline": "the source was promoted or restored: its timeline is now {now}, and was {then}",
     "relation": "the table was replaced by another of its name",
     "partitions": "a partition was attached or detached, and keeps the xmin of its rows",
-    "catalogue": "columns, an enum or a view's query were changed, by which values move without a new xmin",
+    "catalogue": "columns or an enum were changed, by which values move without a new xmin",
 }
 
 
@@ -50,9 +52,9 @@ def changed_since(since: str | None, x: int, identity: Mapping[str, str], row: s
     if x < start:
         raise GuardStopped(
             "other-database",
-            f"the source went back in time: its snapshot is at transaction {x}, the checkpoint at {start}"
+            f"the source went back in time: it is at transaction {x}, the checkpoint at {start}"
             " (restored from a backup, or a replica that lags)",
-            hint="syncline run NAME --full --allow other-database, once it is the database you mean",
+            hint=_ALLOW,
         )
     unchanged(then, identity)
     if x - start >= _HALF:
@@ -63,13 +65,13 @@ def changed_since(since: str | None, x: int, identity: Mapping[str, str], row: s
 
 
 def same_database(then: Mapping[str, Any], now: Mapping[str, str]) -> None:
-    """Raise GuardStopped("other-database") where system id or database OID differ, as far as both are known."""
+    """Raise GuardStopped("other-database") where system id or database OID differ, if known."""
     for fact in ("system", "database"):
         if then.get(fact) and now[fact] and then[fact] != now[fact]:
             raise GuardStopped(
                 "other-database",
-                f"this is another database: its {fact} id is {now[fact]}, the checkpoint's {then[fact]}",
-                hint="syncline run NAME --full --allow other-database, once it is the database you mean",
+                f"another database: its {fact} id is {now[fact]}, the checkpoint's {then[fact]}",
+                hint=_ALLOW,
             )
 
 

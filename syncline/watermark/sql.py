@@ -1,4 +1,7 @@
-"""What the watermarks of SQLite and MySQL/MariaDB share: the checkpoint must be of this cursor of this table."""
+"""What the watermarks of SQLite and MySQL/MariaDB share.
+
+The checkpoint must be of this cursor of this table.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,8 @@ def start_of(since: str | None, cursor: str, identity: Mapping[str, str]) -> Any
         raise GuardStopped(
             "other-database",
             f"this is another database: it is {identity['system']}, the checkpoint's was {system}",
-            hint="syncline run NAME --full --allow other-database, once it is the database you mean",
+            hint="syncline run NAME --full --allow other-database, once it is the database you"
+            " mean",
         )
     if facts.get("cursor") != cursor:
         raise CheckpointVoid(f"the checkpoint is of the cursor {facts.get('cursor')}")

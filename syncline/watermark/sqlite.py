@@ -1,4 +1,7 @@
-"""SQLite's horizon: the largest cursor value seen. It has no clock of its own, and nobody else's is used."""
+"""SQLite's horizon: the largest cursor value seen.
+
+It has no clock of its own, and nobody else's is used.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,18 @@ from syncline.endpoints.sqlite_values import day_before, utc_text
 
 BOUNDED: Final = Guarantee(
     "bounded",
-    "a delta reads every record whose cursor is at or past the largest one seen: a record that commits later "
+    "a delta reads every record whose cursor is at or past the largest one seen: a record that"
+    " commits later "
     "with a smaller cursor, or changes without moving it, is missed until the next full run",
 )
 _INSTANTS: Final = {"timestamp", "timestamptz"}
 
 
 def largest(session: Session, dialect: SqliteDialect, table: str, cursor: Field) -> Any:
-    """Give the largest value of the cursor in the session's snapshot, as it is stored; instants in UTC."""
+    """Give the largest value of the cursor in the session's snapshot, as it is stored.
+
+    Instants in UTC.
+    """
     if cursor.type.name in _INSTANTS:
         return _latest(session, dialect, table, cursor)
     return _largest(session, dialect, table, cursor)

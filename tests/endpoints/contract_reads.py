@@ -132,6 +132,17 @@ class Reads:
             rest = table.read("delta", after=position, **options)
             assert rest.keys() == whole.keys()[read:]
 
+    def test_the_guarantee_is_told_before_and_by_the_read(self, bench: Bench) -> None:
+        """What a delta promises is known without reading, and the read says the same."""
+        table = _timed(bench)
+        for by in {"none", "timestamp", _by(bench, table)}:
+            spec = table.source(by=by, cursor="at")
+            told = bench.endpoint.guarantee(spec)
+            with bench.endpoint.read(spec, mode="full") as read:
+                assert read.guarantee.level == told.level
+            assert told.why
+            assert (told.level == "none") == (by == "none")
+
     def test_a_delta_refuses_a_position_it_can_not_continue(self, bench: Bench) -> None:
         """A horizon of another kind of delta is void: a full read is needed."""
         table = _timed(bench)

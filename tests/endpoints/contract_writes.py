@@ -288,8 +288,8 @@ class Writes:
             assert sum(batch.num_rows for batch in tx.ledger_scan()) == 0
             assert tx.is_empty()
 
-    def test_dropping_a_ledger_removes_its_rows_and_state(self, bench: Bench) -> None:
-        """After `drop_ledger` the mapping is as if it had never run; twice is harmless."""
+    def test_dropping_a_ledger_removes_its_rows_and_keeps_the_state(self, bench: Bench) -> None:
+        """After `drop_ledger` there is no baseline; the epoch stays. Twice is harmless."""
         table = _people(bench)
         spec = table.spec(ledger=True, ledger_key=Type("bigint"))
         bench.endpoint.prepare(spec)
@@ -297,11 +297,17 @@ class Writes:
             tx.ledger_put(_ledger_rows([1], spec.ledger_key), fresh=True)
             _put_state(tx, epoch=1, expected=None)
             tx.commit()
-        bench.endpoint.drop_ledger(spec.mapping)
-        bench.endpoint.drop_ledger(spec.mapping)
+        bench.endpoint.drop_ledger(spec)
+        bench.endpoint.drop_ledger(spec)
         with bench.endpoint.begin(spec, write=False) as tx:
-            assert tx.state() is None
             assert tx.ledger_is_empty()
+            state = tx.state()
+        assert state is not None
+        assert state.epoch == 1
+        bench.endpoint.prepare(spec)
+        with bench.endpoint.begin(spec) as tx:
+            tx.ledger_put(_ledger_rows([1], spec.ledger_key), fresh=True)
+            tx.commit()
         assert sorted(table.now()) == [1, 2]
 
     def test_preparing_twice_and_at_once_is_harmless(self, bench: Bench) -> None:

@@ -1,4 +1,7 @@
-"""What is MariaDB's and MySQL's own: silent changes, collations, locks, and the sessions that keep them away."""
+"""What is MariaDB's and MySQL's own.
+
+Silent changes, collations, locks, and the sessions that keep them away.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,13 @@ from syncline.testing.servers.server import credentials
 def connected(url: str, **options: Any) -> pymysql.Connection[Any]:
     host, port, user, password = credentials(url)
     return pymysql.connect(
-        host=host, port=port, user=user, password=password, database=urlsplit(url).path[1:], autocommit=True, **options
+        host=host,
+        port=port,
+        user=user,
+        password=password,
+        database=urlsplit(url).path[1:],
+        autocommit=True,
+        **options,
     )
 
 
@@ -88,11 +97,16 @@ def all_of(endpoint: MysqlEndpoint, spec: ReadSpec, **how: Any) -> list[dict[str
         return [row for batch in read.batches() for row in batch.records.to_pylist()]
 
 
-# --- types -----------------------------------------------------------------------------------------------------------
+# --- types ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [*TYPE_NAMES, "decimal(14,2)", "decimal(50,10)", "timestamptz(3)", "time(0)", "text(40)"])
-def test_a_created_column_is_described_as_what_fits_said(endpoint: MysqlEndpoint, name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [*TYPE_NAMES, "decimal(14,2)", "decimal(50,10)", "timestamptz(3)", "time(0)", "text(40)"],
+)
+def test_a_created_column_is_described_as_what_fits_said(
+    endpoint: MysqlEndpoint, name: str
+) -> None:
     """`fits` tells before the table is made what `describe` tells after."""
     type_ = parse_type(name)
     endpoint.create_table("t", {"id": Type("bigint")}, {"v": type_})
@@ -158,7 +172,7 @@ def test_a_decimal_wider_than_any_column_has_no_type(endpoint: MysqlEndpoint) ->
 def test_a_native_value_is_read_exactly_or_is_a_misfit(
     endpoint: MysqlEndpoint, raw: Raw, native: str, literal: str, type_: str, expected: object
 ) -> None:
-    """Each native type has its canonical type, and each value comes exactly or as NULL with a misfit."""
+    """Each native type has a canonical one; each value comes exactly, or as NULL with a misfit."""
     raw.run("SET sql_mode = '', time_zone = '+02:00'")
     raw.run(f"CREATE TABLE t (id INT PRIMARY KEY, v {native} DEFAULT NULL)")
     raw.run(f"INSERT INTO t VALUES (1, {literal}), (2, NULL)")
@@ -204,7 +218,10 @@ def test_a_native_value_is_read_exactly_or_is_a_misfit(
 def test_what_the_server_would_change_in_silence_is_refused(
     endpoint: MysqlEndpoint, raw: Raw, native: str, type_: str, value: Any
 ) -> None:
-    """Rounded, cut, padded, folded or reinterpreted: refused as a value, and the row is not there."""
+    """Rounded, cut, padded, folded or reinterpreted.
+
+    Refused as a value, and the row is not there.
+    """
     raw.run(f"CREATE TABLE t (id INT PRIMARY KEY, v {native})")
     canonical = parse_type(type_)
     spec = TargetSpec("m", "t", {"id": Type("bigint")}, {"v": canonical})
@@ -227,7 +244,9 @@ def test_a_session_is_strict_whatever_the_server_is(endpoint: MysqlEndpoint, raw
     mode = raw.run("SELECT @@global.sql_mode")[0][0]
     raw.run("SET GLOBAL sql_mode = ''")
     try:
-        lax = MysqlEndpoint(endpoint.engine.url.render_as_string(hide_password=False).replace("+pymysql", ""))
+        lax = MysqlEndpoint(
+            endpoint.engine.url.render_as_string(hide_password=False).replace("+pymysql", "")
+        )
         spec = target_spec(info_of(lax), "id")
         written = insert(lax, spec, [{"id": 0, "v": 1}, {"id": 7, "v": 2}])
         lax.close()
@@ -237,7 +256,7 @@ def test_a_session_is_strict_whatever_the_server_is(endpoint: MysqlEndpoint, raw
     assert raw.run("SELECT id FROM t ORDER BY id") == ((0,), (7,))
 
 
-# --- keys ------------------------------------------------------------------------------------------------------------
+# --- keys -----------------------------------------------------------------------------------------
 
 LOOKALIKES = ["a", "A", "á", "a ", "b"]
 
@@ -245,7 +264,10 @@ LOOKALIKES = ["a", "A", "á", "a ", "b"]
 def test_f32_keys_that_a_collation_holds_equal_are_reported_and_never_overwritten(
     endpoint: MysqlEndpoint, raw: Raw
 ) -> None:
-    """`A`, `á` and `a ` collide with `a` in a case-insensitive key: refused; `a` again is just taken."""
+    """`A`, `á` and `a ` collide with `a` in a case-insensitive key: refused.
+
+    `a` again is just taken.
+    """
     raw.run("CREATE TABLE t (k VARCHAR(20) COLLATE utf8mb4_general_ci PRIMARY KEY, v TEXT)")
     spec = target_spec(info_of(endpoint), "k")
     rows = [{"k": k, "v": k} for k in [*LOOKALIKES, "a"]]
@@ -268,22 +290,35 @@ def test_keys_of_a_created_table_are_as_many_as_they_are(endpoint: MysqlEndpoint
     with endpoint.begin(spec) as tx:
         keys = table_of(spec, rows[:4]).select(["k", "n"])
         assert tx.delete(keys, tx.fetch(keys)).landed.all()
-        assert [r["k"] for t in tx.scan_keys() for r in t.to_pylist()] == ["a ", "a ", "b", "b", "á", "á"]
+        assert [r["k"] for t in tx.scan_keys() for r in t.to_pylist()] == [
+            "a ",
+            "a ",
+            "b",
+            "b",
+            "á",
+            "á",
+        ]
 
 
 def test_a_write_to_one_lookalike_leaves_the_others(endpoint: MysqlEndpoint, raw: Raw) -> None:
-    """Where the collation holds keys equal that no index keeps apart, only the very key is written."""
+    """Where the collation holds keys equal and no index objects, only the very key is written."""
     raw.run("CREATE TABLE t (k VARCHAR(20) COLLATE utf8mb4_general_ci NOT NULL, v TEXT)")
     spec = target_spec(info_of(endpoint), "k")
-    rows = [{"k": k, "v": "old"} for k in LOOKALIKES] + [{"k": f"x{i}", "v": "old"} for i in range(30)]
+    rows = [{"k": k, "v": "old"} for k in LOOKALIKES] + [
+        {"k": f"x{i}", "v": "old"} for i in range(30)
+    ]
     assert insert(endpoint, spec, rows).landed.all()
     for some in ([rows[1]], rows[1:2] + rows[5:]):  # row by row, then through the temporary table
         with endpoint.begin(spec) as tx:
             new = table_of(spec, [{**r, "v": f"new{len(some)}"} for r in some])
-            written = tx.update(new, {"v": np.ones(len(some), np.bool_)}, tx.fetch(new.select(["k"])))
+            written = tx.update(
+                new, {"v": np.ones(len(some), np.bool_)}, tx.fetch(new.select(["k"]))
+            )
             tx.commit()
         assert written.landed.all()
-        assert raw.run("SELECT BINARY k FROM t WHERE v = %s AND k < 'c'", f"new{len(some)}") == ((b"A",),)
+        assert raw.run("SELECT BINARY k FROM t WHERE v = %s AND k < 'c'", f"new{len(some)}") == (
+            (b"A",),
+        )
     with endpoint.begin(spec) as tx:
         keys = table_of(spec, [{"k": "a "}]).select(["k"])
         assert tx.delete(keys, tx.fetch(keys)).landed.all()
@@ -291,9 +326,16 @@ def test_a_write_to_one_lookalike_leaves_the_others(endpoint: MysqlEndpoint, raw
     assert len(raw.run("SELECT k FROM t WHERE k < 'c'")) == 4
 
 
-@pytest.mark.parametrize("collation", ["utf8mb4_general_ci", "utf8mb4_unicode_ci", "utf8mb4_nopad_bin"])
-def test_f33_text_keys_page_by_page_in_any_collation(endpoint: MysqlEndpoint, raw: Raw, collation: str) -> None:
-    """Pages of one record, keys without an index, ties by collation: none skipped, each resumable."""
+@pytest.mark.parametrize(
+    "collation", ["utf8mb4_general_ci", "utf8mb4_unicode_ci", "utf8mb4_nopad_bin"]
+)
+def test_f33_text_keys_page_by_page_in_any_collation(
+    endpoint: MysqlEndpoint, raw: Raw, collation: str
+) -> None:
+    """Pages of one record, keys without an index, ties by collation.
+
+    None skipped, each resumable.
+    """
     raw.run(f"CREATE TABLE t (k VARCHAR(20) COLLATE {collation} NULL)")
     keys = [*LOOKALIKES, "ß", "ss", "z", "", "Z", "é", None]
     for key in keys:
@@ -313,10 +355,12 @@ def test_f33_text_keys_page_by_page_in_any_collation(endpoint: MysqlEndpoint, ra
     [
         ("ENUM('z', 'a', 'm')", ["z", "a", "m"]),
         ("FLOAT", [0.1, 0.2, 16777216.0]),
-        ("DECIMAL(30,2)", ["12345678901234567890.01", "12345678901234567890.02", "12345678901234567890.03"]),
+        ("DECIMAL(30,2)",
+         ["12345678901234567890.01", "12345678901234567890.02", "12345678901234567890.03"]),
         ("BIGINT UNSIGNED", [18446744073709551613, 18446744073709551614, 18446744073709551615]),
         ("BIT(12)", [1, 300, 4000]),
-        ("TIMESTAMP(6)", ["2024-01-01 00:00:00.000001", "2024-01-01 00:00:00.000002", "2024-01-02"]),
+        ("TIMESTAMP(6)",
+         ["2024-01-01 00:00:00.000001", "2024-01-01 00:00:00.000002", "2024-01-02"]),
         ("UUID", ["6ccd780c-baba-1026-9564-5b8c656024db", "6ccd780c-baba-1026-9564-5b8c656024dc",
                   "00000000-0000-1026-9564-5b8c656024db"]),
         ("VARBINARY(9)", [b"\x00", b"\x00\xff", b"%s"]),
@@ -343,14 +387,17 @@ def test_keys_of_any_type_are_paged_and_found(
         assert tx.is_empty()
 
 
-# --- what moved ------------------------------------------------------------------------------------------------------
+# --- what moved -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("count", [3, 300])
 def test_f47_a_record_edited_between_fetch_and_write_is_not_overwritten(
     endpoint: MysqlEndpoint, raw: Raw, count: int
 ) -> None:
-    """An edit, a deletion and a change of case only, committed since the fetch, are all seen; then fetched anew."""
+    """An edit, a deletion and a change of case only, committed since the fetch, are all seen.
+
+    Then fetched anew.
+    """
     endpoint.create_table("t", {"id": Type("bigint")}, {"v": Type("text"), "n": Type("integer")})
     spec = target_spec(info_of(endpoint), "id")
     insert(endpoint, spec, [{"id": i, "v": "old", "n": i} for i in range(count)])
@@ -388,7 +435,9 @@ def test_rows_that_are_only_fetched_are_not_locked(endpoint: MysqlEndpoint, raw:
         seen = tx.fetch(keys)
         raw.run("UPDATE t SET v = 'theirs' WHERE id = 0")
         new = table_of(spec, [{"id": i, "v": "ours"} for i in range(3)])
-        written = tx.update(new.slice(2), {"v": np.ones(1, np.bool_)}, type(seen)(seen.rows.slice(2), ()))
+        written = tx.update(
+            new.slice(2), {"v": np.ones(1, np.bool_)}, type(seen)(seen.rows.slice(2), ())
+        )
         assert written.landed.all()
         raw.run("UPDATE t SET v = 'theirs' WHERE id = 1")
         with pytest.raises(pymysql.err.OperationalError, match="Lock wait timeout"):
@@ -403,7 +452,7 @@ def test_f18_a_deadlock_is_a_transient(endpoint: MysqlEndpoint, raw: Raw) -> Non
     raw.run("START TRANSACTION")
     raw.run("UPDATE t SET v = 'theirs' WHERE id >= 10")  # the heavier transaction is not the victim
     one = np.ones(1, np.bool_)
-    with pytest.raises(Transient), endpoint.begin(spec) as tx:
+    with pytest.raises(Transient), endpoint.begin(spec) as tx:  # noqa: PT012 - the second update
         first = table_of(spec, [{"id": 1, "v": "ours"}])
         assert tx.update(first, {"v": one}, tx.fetch(first.select(["id"]))).landed.all()
         waiting = threading.Thread(target=lambda: raw.run("UPDATE t SET v = 'theirs' WHERE id = 1"))
@@ -416,11 +465,16 @@ def test_f18_a_deadlock_is_a_transient(endpoint: MysqlEndpoint, raw: Raw) -> Non
     assert raw.run("SELECT COUNT(*) FROM t WHERE v = 'theirs'") == ((91,),)
 
 
-def test_f15_a_killed_session_is_unreachable_and_the_pool_recovers(endpoint: MysqlEndpoint, raw: Raw) -> None:
-    """A connection that is cut raises Unreachable; nothing of its transaction stays; the next one works."""
+def test_f15_a_killed_session_is_unreachable_and_the_pool_recovers(
+    endpoint: MysqlEndpoint, raw: Raw
+) -> None:
+    """A connection that is cut raises Unreachable.
+
+    Nothing of its transaction stays; the next one works.
+    """
     endpoint.create_table("t", {"id": Type("bigint")}, {"v": Type("text")})
     spec = target_spec(info_of(endpoint), "id")
-    with pytest.raises(Unreachable), endpoint.begin(spec) as tx:
+    with pytest.raises(Unreachable), endpoint.begin(spec) as tx:  # noqa: PT012 - the second insert
         tx.insert(table_of(spec, [{"id": 1}]))
         kill_others(raw)
         tx.insert(table_of(spec, [{"id": 2}]))
@@ -430,33 +484,53 @@ def test_f15_a_killed_session_is_unreachable_and_the_pool_recovers(endpoint: Mys
 
 def kill_others(raw: Raw) -> None:
     for (session,) in raw.run(
-        "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()"
+        "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <>"
+        " CONNECTION_ID()"
     ):
         raw.run(f"KILL {int(session)}")
 
 
-# --- refused records -------------------------------------------------------------------------------------------------
+# --- refused records ------------------------------------------------------------------------------
 
 
 def test_f25_one_poison_row_does_not_keep_the_others_out(endpoint: MysqlEndpoint, raw: Raw) -> None:
-    """Of a thousand records the bad ones are named, with what kind of refusal it was; the others land."""
+    """Of a thousand records the bad ones are named, with what kind of refusal it was.
+
+    The others land.
+    """
     raw.run("CREATE TABLE p (id INT PRIMARY KEY)")
     raw.run(
         "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(5), u INT UNIQUE, c INT CHECK (c > 0),"
         " p INT, FOREIGN KEY (p) REFERENCES p (id))"
     )
-    spec = TargetSpec("m", "t", {"id": Type("bigint")}, {n: Type("bigint") for n in ("u", "c", "p")} | {"v": Type("text")})
+    spec = TargetSpec(
+        "m",
+        "t",
+        {"id": Type("bigint")},
+        {n: Type("bigint") for n in ("u", "c", "p")} | {"v": Type("text")},
+    )
     bad = {100: {"id": 2**40}, 200: {"u": 1}, 300: {"c": -1}, 400: {"p": 9}, 500: {"v": "longer"}}
     rows = [{"id": i, "u": i, **bad.get(i, {})} for i in range(1000)]
     written = insert(endpoint, spec, rows)
     kinds = {r.row: r.kind for r in written.refused}
-    assert kinds == {100: "value", 200: "constraint", 300: "constraint", 400: "constraint", 500: "value"}
+    assert kinds == {
+        100: "value",
+        200: "constraint",
+        300: "constraint",
+        400: "constraint",
+        500: "value",
+    }
     assert written.landed.sum() == 995
     assert raw.run("SELECT COUNT(*) FROM t") == ((995,),)
 
 
-def test_refused_updates_and_deletes_are_found_among_the_others(endpoint: MysqlEndpoint, raw: Raw) -> None:
-    """Through the temporary table as well: a bad value, a taken unique value, a parent that is needed."""
+def test_refused_updates_and_deletes_are_found_among_the_others(
+    endpoint: MysqlEndpoint, raw: Raw
+) -> None:
+    """Through the temporary table as well.
+
+    A bad value, a taken unique value, a parent that is needed.
+    """
     raw.run("CREATE TABLE t (id INT PRIMARY KEY, u INT UNIQUE, v VARCHAR(5))")
     raw.run("CREATE TABLE child (id INT REFERENCES t (id))")
     spec = TargetSpec("m", "t", {"id": Type("bigint")}, {"u": Type("bigint"), "v": Type("text")})
@@ -477,7 +551,9 @@ def test_refused_updates_and_deletes_are_found_among_the_others(endpoint: MysqlE
     assert raw.run("SELECT id, u, v FROM t") == ((7, 1007, "new"),)
 
 
-def test_updates_need_no_right_to_temporary_tables(endpoint: MysqlEndpoint, raw: Raw, mariadb_url: str) -> None:
+def test_updates_need_no_right_to_temporary_tables(
+    endpoint: MysqlEndpoint, raw: Raw, mariadb_url: str
+) -> None:
     """A role that may not make temporary tables writes row by row instead."""
     endpoint.create_table("t", {"id": Type("bigint")}, {"v": Type("text")})
     spec = target_spec(info_of(endpoint), "id")
@@ -485,7 +561,9 @@ def test_updates_need_no_right_to_temporary_tables(endpoint: MysqlEndpoint, raw:
     limited = MysqlEndpoint(user_with(raw, mariadb_url, "SELECT, INSERT, UPDATE, DELETE"))
     with limited.begin(spec) as tx:
         new = table_of(spec, [{"id": i, "v": "new"} for i in range(40)])
-        assert tx.update(new, {"v": np.ones(40, np.bool_)}, tx.fetch(new.select(["id"]))).landed.all()
+        assert tx.update(
+            new, {"v": np.ones(40, np.bool_)}, tx.fetch(new.select(["id"]))
+        ).landed.all()
         tx.commit()
     limited.close()
     assert raw.run("SELECT COUNT(*) FROM t WHERE v = 'new'") == ((40,),)
@@ -520,11 +598,14 @@ def test_a_row_larger_than_the_server_takes_is_refused(mariadb_url: str, raw: Ra
 def test_a_table_without_transactions_is_no_target(endpoint: MysqlEndpoint, raw: Raw) -> None:
     """MyISAM would keep what a rolled back transaction wrote."""
     raw.run("CREATE TABLE t (id INT PRIMARY KEY) ENGINE=MyISAM")
-    with pytest.raises(InputError, match="MyISAM"), endpoint.begin(target_spec(info_of(endpoint), "id")):
+    with (
+        pytest.raises(InputError, match="MyISAM"),
+        endpoint.begin(target_spec(info_of(endpoint), "id")),
+    ):
         pass
 
 
-# --- ledger ----------------------------------------------------------------------------------------------------------
+# --- ledger ---------------------------------------------------------------------------------------
 
 
 def test_ledger_keys_are_bytes(endpoint: MysqlEndpoint) -> None:
@@ -536,7 +617,10 @@ def test_ledger_keys_are_bytes(endpoint: MysqlEndpoint) -> None:
         tx.ledger_put(ledger_rows(LOOKALIKES), fresh=True)
         tx.ledger_put(ledger_rows([*LOOKALIKES, "ä" * 350]), fresh=True)
         found = tx.ledger_fetch(pa.array(["a ", "nope", "A"]))
-        assert dict(zip(found["k"].to_pylist(), found["__row"].to_pylist(), strict=True)) == {"a ": 0, "A": 2}
+        assert dict(zip(found["k"].to_pylist(), found["__row"].to_pylist(), strict=True)) == {
+            "a ": 0,
+            "A": 2,
+        }
         with pytest.raises(InputError, match="701 bytes"):
             tx.ledger_put(ledger_rows(["x" * 701]), fresh=True)
         tx.commit()
@@ -550,7 +634,8 @@ def test_ledger_keys_are_bytes(endpoint: MysqlEndpoint) -> None:
 def ledger_rows(keys: Sequence[str]) -> pa.Table:
     some = len(keys)
     return pa.table({
-        "k": pa.array(keys), "s": pa.array([b"\0" * 8] * some), "t": pa.array([None] * some, pa.binary()),
+        "k": pa.array(keys), "s": pa.array([b"\0" * 8] * some),
+        "t": pa.array([None] * some, pa.binary()),
         "held": pa.array([None] * some, pa.binary()), "gone": pa.array([0] * some, pa.int16()),
         "hold": pa.array([0] * some, pa.int16()), "layout": pa.array([0] * some, pa.int32()),
         "epoch": pa.array([1] * some, pa.int64()),
@@ -590,13 +675,20 @@ def test_f20_the_state_row_is_locked_to_commit(endpoint: MysqlEndpoint) -> None:
     assert seen == [2, False]
 
 
-# --- reading ---------------------------------------------------------------------------------------------------------
+# --- reading --------------------------------------------------------------------------------------
 
 
-def test_a_read_sees_one_snapshot_and_may_be_left_half_way(endpoint: MysqlEndpoint, raw: Raw) -> None:
-    """What commits while a read goes on is not in it; a read left early gives its connection back."""
+def test_a_read_sees_one_snapshot_and_may_be_left_half_way(
+    endpoint: MysqlEndpoint, raw: Raw
+) -> None:
+    """What commits while a read goes on is not in it.
+
+    A read left early gives its connection back.
+    """
     raw.run("CREATE TABLE t (id INT PRIMARY KEY, v TEXT)")
-    raw.connection.cursor().executemany("INSERT INTO t VALUES (%s, %s)", [(i, "x" * 1000) for i in range(5000)])
+    raw.connection.cursor().executemany(
+        "INSERT INTO t VALUES (%s, %s)", [(i, "x" * 1000) for i in range(5000)]
+    )
     spec = read_spec(info_of(endpoint), "id", rows=1000)
     with endpoint.read(spec, mode="full") as read:
         raw.run("INSERT INTO t VALUES (99999, 'late')")
@@ -610,7 +702,9 @@ def test_a_read_sees_one_snapshot_and_may_be_left_half_way(endpoint: MysqlEndpoi
 def test_batches_are_cut_by_bytes_too(endpoint: MysqlEndpoint, raw: Raw) -> None:
     """Wide records make small batches: memory is bounded by bytes, not only by rows."""
     raw.run("CREATE TABLE t (id INT PRIMARY KEY, v LONGTEXT)")
-    raw.connection.cursor().executemany("INSERT INTO t VALUES (%s, %s)", [(i, "x" * 20_000) for i in range(1200)])
+    raw.connection.cursor().executemany(
+        "INSERT INTO t VALUES (%s, %s)", [(i, "x" * 20_000) for i in range(1200)]
+    )
     spec = read_spec(info_of(endpoint), "id", rows=100_000, batch_bytes=1 << 20)
     with endpoint.read(spec, mode="full") as read:
         sizes = [b.records.num_rows for b in read.batches()]
@@ -619,7 +713,10 @@ def test_batches_are_cut_by_bytes_too(endpoint: MysqlEndpoint, raw: Raw) -> None
 
 
 def test_filters_and_windows_run_in_the_database(endpoint: MysqlEndpoint, raw: Raw) -> None:
-    """A backfill reads `[from, to)` by key or cursor, instants in UTC; a filter keeps what it says."""
+    """A backfill reads `[from, to)` by key or cursor, instants in UTC.
+
+    A filter keeps what it says.
+    """
     raw.run("SET time_zone = '+00:00'")
     raw.run("CREATE TABLE t (id INT PRIMARY KEY, at TIMESTAMP(3) NULL)")
     for i in range(10):
@@ -628,7 +725,9 @@ def test_filters_and_windows_run_in_the_database(endpoint: MysqlEndpoint, raw: R
     spec = read_spec(info, "id", cursor="at", by="timestamp")
     window = Range("cursor", "2024-01-01T02:00:03+02:00", "2024-01-01 00:00:07")
     assert [r["id"] for r in all_of(endpoint, spec, mode="backfill", window=window)] == [3, 4, 5, 6]
-    assert [r["id"] for r in all_of(endpoint, spec, mode="backfill", window=Range("key", "8", None))] == [8, 9]
+    assert [
+        r["id"] for r in all_of(endpoint, spec, mode="backfill", window=Range("key", "8", None))
+    ] == [8, 9]
     with pytest.raises(InputError, match="no value of type"):
         all_of(endpoint, spec, mode="backfill", window=Range("key", "eight", None))
     filtered = read_spec(info, "id", filters=(Comparison("id", ">=", 4), Comparison("id", "<>", 6)))
@@ -656,26 +755,37 @@ def test_f45_a_role_that_can_only_read_is_enough_for_a_source(
 
 
 def test_the_catalogue_is_told_as_it_is(endpoint: MysqlEndpoint, raw: Raw) -> None:
-    """Keys, unique sets of NOT NULL columns, foreign keys, generated columns, triggers and views."""
+    """Keys, unique sets of NOT NULL columns, foreign keys, generated columns, triggers, views."""
     raw.run("CREATE TABLE p (a INT, b INT, PRIMARY KEY (a, b))")
     raw.run(
-        "CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, a INT NOT NULL, b INT NOT NULL, n INT UNIQUE,"
-        " g INT AS (a + 1) STORED, d INT DEFAULT 5, UNIQUE (a, b), FOREIGN KEY (a, b) REFERENCES p (a, b))"
+        "CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, a INT NOT NULL, b INT NOT NULL, n"
+        " INT UNIQUE,"
+        " g INT AS (a + 1) STORED, d INT DEFAULT 5, UNIQUE (a, b), FOREIGN KEY (a, b) REFERENCES"
+        " p (a, b))"
     )
     raw.run("CREATE VIEW v AS SELECT id FROM t")
-    raw.run("CREATE TABLE w (id INT PRIMARY KEY, at TIMESTAMP NOT NULL DEFAULT NOW() ON UPDATE NOW())")
+    raw.run(
+        "CREATE TABLE w (id INT PRIMARY KEY, at TIMESTAMP NOT NULL DEFAULT NOW() ON UPDATE NOW())"
+    )
     raw.run("CREATE TRIGGER trg BEFORE INSERT ON p FOR EACH ROW SET NEW.b = NEW.b + 1")
     assert endpoint.tables() == ["p", "t", "v", "w"]
     info = info_of(endpoint)
     assert info.primary_key == ("id",)
     assert set(info.unique) == {("id",), ("a", "b")}
-    assert [(f.columns, f.table, f.referred) for f in info.foreign_keys] == [(("a", "b"), "p", ("a", "b"))]
+    assert [(f.columns, f.table, f.referred) for f in info.foreign_keys] == [
+        (("a", "b"), "p", ("a", "b"))
+    ]
     assert info.columns["g"].generated
     assert info.columns["id"].has_default
     assert info.columns["d"].has_default
     assert not info.columns["n"].has_default
     assert info_of(endpoint, "v").is_view
-    assert {n: info_of(endpoint, n).rewrites for n in "ptvw"} == {"p": True, "t": True, "v": False, "w": True}
+    assert {n: info_of(endpoint, n).rewrites for n in "ptvw"} == {
+        "p": True,
+        "t": True,
+        "v": False,
+        "w": True,
+    }
     schema = raw.run("SELECT DATABASE()")[0][0]
     assert info_of(endpoint, f"{schema}.t").columns == info.columns
     assert endpoint.describe("T") is None
@@ -690,23 +800,29 @@ def test_f36_any_identifier_is_quoted(endpoint: MysqlEndpoint) -> None:
     assert insert(endpoint, spec, rows).landed.all()
     with endpoint.begin(spec) as tx:
         new = table_of(spec, [{**r, "v`%": "%s"} for r in rows])
-        assert tx.update(new, {"v`%": np.ones(40, np.bool_)}, tx.fetch(new.select([column]))).landed.all()
+        assert tx.update(
+            new, {"v`%": np.ones(40, np.bool_)}, tx.fetch(new.select([column]))
+        ).landed.all()
         tx.commit()
     found = all_of(endpoint, read_spec(info_of(endpoint, table), column))
     assert sorted(r[column] for r in found) == sorted(r[column] for r in rows)
     assert {r["v`%"] for r in found} == {"%s"}
 
 
-# --- connecting ------------------------------------------------------------------------------------------------------
+# --- connecting -----------------------------------------------------------------------------------
 
 
 def test_f39_a_refused_login_is_the_users_error_and_shows_no_password(mariadb_url: str) -> None:
-    """The login is refused as credentials, a missing database as input, and neither tells the password."""
+    """A login is refused as credentials, a missing database as input; the password is not told."""
     parts = urlsplit(mariadb_url)
-    wrong = parts._replace(netloc=f"{parts.username}:canary-pw@{parts.hostname}:{parts.port}").geturl()
+    wrong = parts._replace(
+        netloc=f"{parts.username}:canary-pw@{parts.hostname}:{parts.port}"
+    ).geturl()
     with pytest.raises(CredentialsRefused) as refused:
         MysqlEndpoint(wrong).tables()
-    assert "canary-pw" not in f"{refused.value} {refused.value.__cause__!r} {MysqlEndpoint(wrong)!r}"
+    assert (
+        "canary-pw" not in f"{refused.value} {refused.value.__cause__!r} {MysqlEndpoint(wrong)!r}"
+    )
     with pytest.raises(InputError, match="Unknown database") as missing:
         MysqlEndpoint(parts._replace(path="/nope_nope").geturl()).tables()
     assert not isinstance(missing.value, CredentialsRefused)
@@ -718,7 +834,9 @@ def test_f17_a_server_that_is_not_there_is_unreachable() -> None:
         MysqlEndpoint("mysql://u:p@127.0.0.1:1/d", connect_timeout=1).tables()
 
 
-@pytest.mark.parametrize("url", ["mysql://u:p@host", "mysql://u:p@host/d?charset=latin1", "postgresql://h/d"])
+@pytest.mark.parametrize(
+    "url", ["mysql://u:p@host", "mysql://u:p@host/d?charset=latin1", "postgresql://h/d"]
+)
 def test_a_url_that_can_not_be_used_is_refused(url: str) -> None:
     """No database, or an option that would undo what the session needs."""
     with pytest.raises(InputError):

@@ -119,7 +119,8 @@ def test_a_sample_tells_the_types_of_paths(mongo: MongoEndpoint, database: Datab
     database.docs.insert_many([
         {"_id": 1, "int": 1, "long": Int64(2**40), "double": 0.5, "number": 1, "huge": 2**60,
          "decimal": Decimal128("1.5"), "money": 1, "text": "x",
-         "date": datetime(2024, 1, 1, tzinfo=UTC), "flag": True, "uuid": uuid.uuid4(), "bytes": b"x", "oid": ObjectId(), "list": [1],
+         "date": datetime(2024, 1, 1, tzinfo=UTC), "flag": True,
+         "uuid": uuid.uuid4(), "bytes": b"x", "oid": ObjectId(), "list": [1],
          "mixed": 1, "none": None, "other": Binary(b"x" * 16, 3)},
         {"_id": 2, "int": 2, "number": 0.5, "huge": 0.5, "money": Decimal128("0.1"), "mixed": "x",
          "address": {"city": "Bonn", "geo": {"lat": 1.5}, "a.b": 1, "$c": 2}},

@@ -1,4 +1,7 @@
-"""What is SQLite's own: any column may hold any value, affinities change values, and the file is one lock."""
+"""What is SQLite's own.
+
+Any column may hold any value, affinities change values, and the file is one lock.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +59,9 @@ def table_of(spec: TargetSpec, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     return pa.table({n: pa.array([r.get(n) for r in rows], t.arrow) for n, t in types.items()})
 
 
-def insert(endpoint: SqliteEndpoint, spec: TargetSpec, rows: Sequence[Mapping[str, Any]]) -> Written:
+def insert(
+    endpoint: SqliteEndpoint, spec: TargetSpec, rows: Sequence[Mapping[str, Any]]
+) -> Written:
     with endpoint.begin(spec) as tx:
         written = tx.insert(table_of(spec, rows))
         tx.commit()
@@ -75,7 +80,9 @@ def horizon(endpoint: SqliteEndpoint, spec: ReadSpec) -> str:
 
 
 @pytest.mark.parametrize("name", [*TYPE_NAMES, "decimal(14,2)", "timestamptz(3)", "text(40)"])
-def test_a_created_column_is_described_as_what_fits_said(endpoint: SqliteEndpoint, name: str) -> None:
+def test_a_created_column_is_described_as_what_fits_said(
+    endpoint: SqliteEndpoint, name: str
+) -> None:
     """`fits` tells before the table is made what `describe` tells after."""
     type_ = parse_type(name)
     endpoint.create_table("t", {"id": Type("bigint")}, {"v": type_})
@@ -137,7 +144,10 @@ def test_a_created_column_is_described_as_what_fits_said(endpoint: SqliteEndpoin
 def test_a_value_that_does_not_fit_its_declared_type_is_a_misfit(
     endpoint: SqliteEndpoint, declared: str, literal: str, expected: object
 ) -> None:
-    """A value comes as the type says, exactly, or as NULL with a misfit; never changed in silence."""
+    """A value comes as the type says, exactly, or as NULL with a misfit.
+
+    Never changed in silence.
+    """
     endpoint.create_table("made", {"id": Type("bigint")}, {})
     with closing(sqlite3.connect(endpoint.path, isolation_level=None)) as raw:
         raw.execute(f"CREATE TABLE t (id INTEGER PRIMARY KEY, v {declared})")
@@ -166,7 +176,10 @@ def test_a_value_that_does_not_fit_its_declared_type_is_a_misfit(
 def test_what_sqlite_would_change_in_silence_is_refused(
     endpoint: SqliteEndpoint, declared: str, type_: str, value: object, reason: str
 ) -> None:
-    """NaN would become NULL, and a NUMERIC affinity keeps 15 digits: such a record is a dead letter."""
+    """NaN would become NULL, and a NUMERIC affinity keeps 15 digits.
+
+    Such a record is a dead letter.
+    """
     endpoint.create_table("made", {"id": Type("bigint")}, {})
     with closing(sqlite3.connect(endpoint.path)) as raw:
         raw.execute(f"CREATE TABLE t (id INTEGER PRIMARY KEY, v {declared})")
@@ -180,7 +193,7 @@ def test_what_sqlite_would_change_in_silence_is_refused(
 def test_a_decimal_with_numeric_affinity_goes_through_where_fifteen_digits_hold_it(
     endpoint: SqliteEndpoint, other: sqlite3.Connection
 ) -> None:
-    """A DECIMAL column of somebody else's table is written and read exactly, as far as it can be."""
+    """A DECIMAL column of somebody else's table is written and read exactly, where it can be."""
     endpoint.create_table("made", {"id": Type("bigint")}, {})
     other.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, v DECIMAL(14,2))")
     spec = target_spec(info_of(endpoint), "id")
@@ -209,11 +222,15 @@ def test_keys_that_a_collation_holds_equal_are_read_one_by_one_and_never_skipped
             assert sum(b.records.num_rows for b in read.batches()) == len(found) - place - 1
 
 
-def test_a_null_in_a_key_does_not_end_the_read(endpoint: SqliteEndpoint, other: sqlite3.Connection) -> None:
+def test_a_null_in_a_key_does_not_end_the_read(
+    endpoint: SqliteEndpoint, other: sqlite3.Connection
+) -> None:
     """SQLite lets NULL into a primary key: such records are read first, and told as duplicates."""
     endpoint.create_table("made", {"id": Type("bigint")}, {})
     other.execute("CREATE TABLE t (a TEXT, b TEXT, PRIMARY KEY (a, b))")
-    other.executemany("INSERT INTO t VALUES (?, ?)", [(None, "x"), (None, "y"), ("p", None), ("p", "q")])
+    other.executemany(
+        "INSERT INTO t VALUES (?, ?)", [(None, "x"), (None, "y"), ("p", None), ("p", "q")]
+    )
     info = info_of(endpoint)
     assert info.unique == ()
     assert set(endpoint.duplicate_keys("t", ["a", "b"])) == {(None, "x"), (None, "y"), ("p", None)}
@@ -228,15 +245,25 @@ def test_a_null_in_a_key_does_not_end_the_read(endpoint: SqliteEndpoint, other: 
 def test_instants_are_found_by_key_in_every_usual_form(
     endpoint: SqliteEndpoint, other: sqlite3.Connection
 ) -> None:
-    """A key that an application wrote as ISO text is found; one in a form of its own is a misfit."""
+    """A key that an application wrote as ISO text is found.
+
+    One in a form of its own is a misfit.
+    """
     endpoint.create_table("made", {"id": Type("bigint")}, {})
     other.execute("CREATE TABLE t (at TIMESTAMP NOT NULL PRIMARY KEY, v TEXT)")
-    forms = ["2024-01-01 10:00:00", "2024-01-02T10:00:00Z", "2024-01-03 10:00:00.500", "2024-01-04 10:00"]
+    forms = [
+        "2024-01-01 10:00:00",
+        "2024-01-02T10:00:00Z",
+        "2024-01-03 10:00:00.500",
+        "2024-01-04 10:00",
+    ]
     other.executemany("INSERT INTO t VALUES (?, 'v')", [(form,) for form in forms])
     spec = read_spec(info_of(endpoint), "at", rows=10)
     with endpoint.read(spec, mode="full") as read:
         (batch,) = read.batches()
-    assert [(m.row, m.reason) for m in batch.misfits] == [(3, "a key in this form can't be looked up")]
+    assert [(m.row, m.reason) for m in batch.misfits] == [
+        (3, "a key in this form can't be looked up")
+    ]
     rows, _ = endpoint.fetch(spec, batch.records.select(["at"]))
     assert sorted(rows.column("__row").to_pylist()) == [0, 1, 2]
     target = target_spec(info_of(endpoint), "at")
@@ -252,7 +279,10 @@ def test_instants_are_found_by_key_in_every_usual_form(
 def test_a_delta_compares_instants_however_they_are_written(
     endpoint: SqliteEndpoint, other: sqlite3.Connection
 ) -> None:
-    """Inclusive of the largest seen; `T`, blanks, `Z` and offsets mixed lose nothing, nor do NULLs."""
+    """Inclusive of the largest seen.
+
+    `T`, blanks, `Z` and offsets mixed lose nothing, nor do NULLs.
+    """
     endpoint.create_table("made", {"id": Type("bigint")}, {})
     other.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, at TIMESTAMPTZ)")
     other.execute("CREATE INDEX by_at ON t (at)")
@@ -303,9 +333,14 @@ def test_a_read_sees_one_snapshot_and_leaves_the_journal_as_it_is(
 def test_a_record_edited_since_it_was_fetched_is_not_written(
     endpoint: SqliteEndpoint, other: sqlite3.Connection
 ) -> None:
-    """An edit between two transactions is seen by the second; so is a misfit that became another."""
+    """An edit between two transactions is seen by the second.
+
+    So is a misfit that became another.
+    """
     endpoint.create_table("t", {"id": Type("bigint")}, {"v": Type("text"), "n": Type("bigint")})
-    other.executemany("INSERT INTO t VALUES (?, ?, ?)", [(1, "a", 1), (2, "b", 2), (3, "c", "x"), (4, "d", "x")])
+    other.executemany(
+        "INSERT INTO t VALUES (?, ?, ?)", [(1, "a", 1), (2, "b", 2), (3, "c", "x"), (4, "d", "x")]
+    )
     spec = target_spec(info_of(endpoint), "id")
     keys = table_of(spec, [{"id": i} for i in (1, 2, 3, 4)]).select(["id"])
     with endpoint.begin(spec, write=False) as tx:
@@ -345,17 +380,23 @@ def test_f25_one_poison_row_does_not_keep_the_others_out(
     """Of a thousand records the bad two are named, with why; the others land."""
     endpoint.create_table("parent", {"id": Type("bigint")}, {})
     other.execute(
-        "CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT CHECK (v <> 'bad'), p INTEGER REFERENCES parent (id))"
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT CHECK (v <> 'bad'), p INTEGER REFERENCES"
+        " parent (id))"
     )
     spec = target_spec(info_of(endpoint), "id")
-    rows = [{"id": i, "v": "bad" if i == 500 else "ok", "p": 1 if i == 700 else None} for i in range(1000)]
+    rows = [
+        {"id": i, "v": "bad" if i == 500 else "ok", "p": 1 if i == 700 else None}
+        for i in range(1000)
+    ]
     written = insert(endpoint, spec, rows)
     assert [(r.row, r.kind) for r in written.refused] == [(500, "constraint"), (700, "constraint")]
     assert written.landed.sum() == 998
     assert other.execute("SELECT COUNT(*) FROM t").fetchone() == (998,)
 
 
-def test_a_second_writer_is_told_to_try_again(endpoint: SqliteEndpoint, other: sqlite3.Connection) -> None:
+def test_a_second_writer_is_told_to_try_again(
+    endpoint: SqliteEndpoint, other: sqlite3.Connection
+) -> None:
     """A file locked by another writer is a passing matter: the whole transaction may be retried."""
     endpoint.create_table("t", {"id": Type("bigint")}, {})
     other.execute("BEGIN IMMEDIATE")
@@ -371,17 +412,24 @@ def test_what_was_not_committed_is_gone(endpoint: SqliteEndpoint) -> None:
     endpoint.prepare(spec)
     with endpoint.begin(spec) as tx:
         assert tx.insert(table_of(spec, [{"id": 1}])).landed.all()
-        assert tx.put_state(epoch=1, holder="h", lease_seconds=5, document="{}", expected_epoch=None)
+        assert tx.put_state(
+            epoch=1, holder="h", lease_seconds=5, document="{}", expected_epoch=None
+        )
     with endpoint.begin(spec, write=False) as tx:
         assert tx.is_empty()
         assert tx.state() is None
 
 
-def test_a_file_that_is_not_there_has_no_tables_and_is_not_made_by_looking(endpoint: SqliteEndpoint) -> None:
+def test_a_file_that_is_not_there_has_no_tables_and_is_not_made_by_looking(
+    endpoint: SqliteEndpoint,
+) -> None:
     """A mistyped path reads as a missing table; it does not become an empty database."""
     assert endpoint.tables() == []
     assert endpoint.describe("t") is None
-    with pytest.raises(InputError, match="no table t"), endpoint.read(ReadSpec("t", ("id",), {}), mode="full"):
+    with (
+        pytest.raises(InputError, match="no table t"),
+        endpoint.read(ReadSpec("t", ("id",), {}), mode="full"),
+    ):
         pass
     assert not endpoint.path.exists()
 
@@ -399,7 +447,8 @@ def test_a_statement_that_runs_too_long_is_ended(sqlite_url: str) -> None:
     endpoint.create_table("made", {"id": Type("bigint")}, {})
     with closing(sqlite3.connect(endpoint.path)) as raw:
         raw.execute(
-            "CREATE VIEW t AS WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n) SELECT max(id) AS id"
+            "CREATE VIEW t AS WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n)"
+            " SELECT max(id) AS id"
             " FROM n"
         )
     spec = ReadSpec("t", ("id",), {"id": Type("bigint")})
@@ -409,12 +458,15 @@ def test_a_statement_that_runs_too_long_is_ended(sqlite_url: str) -> None:
     endpoint.close()
 
 
-def test_the_catalogue_is_told_as_it_is(endpoint: SqliteEndpoint, other: sqlite3.Connection) -> None:
-    """Keys, unique sets of NOT NULL columns, foreign keys, generated columns, triggers and views."""
+def test_the_catalogue_is_told_as_it_is(
+    endpoint: SqliteEndpoint, other: sqlite3.Connection
+) -> None:
+    """Keys, unique sets of NOT NULL columns, foreign keys, generated columns, triggers, views."""
     endpoint.create_table("p", {"a": Type("text"), "b": Type("bigint")}, {})
     other.executescript("""
         CREATE TABLE t (
-            id INTEGER PRIMARY KEY, a TEXT NOT NULL UNIQUE, b BIGINT UNIQUE, c TEXT NOT NULL, d INT DEFAULT 5,
+            id INTEGER PRIMARY KEY, a TEXT NOT NULL UNIQUE, b BIGINT UNIQUE, c TEXT NOT NULL,
+            d INT DEFAULT 5,
             g INT GENERATED ALWAYS AS (b + 1) VIRTUAL, FOREIGN KEY (a, b) REFERENCES p);
         CREATE UNIQUE INDEX partial ON t (c) WHERE d > 1;
         CREATE UNIQUE INDEX computed ON t (lower(c));
@@ -425,7 +477,9 @@ def test_the_catalogue_is_told_as_it_is(endpoint: SqliteEndpoint, other: sqlite3
     assert endpoint.tables() == ["p", "t", "v"]
     info = info_of(endpoint)
     assert (info.primary_key, info.unique) == (("id",), (("id",), ("a",)))
-    assert [(f.columns, f.table, f.referred) for f in info.foreign_keys] == [(("a", "b"), "p", ("a", "b"))]
+    assert [(f.columns, f.table, f.referred) for f in info.foreign_keys] == [
+        (("a", "b"), "p", ("a", "b"))
+    ]
     assert info.columns["g"].generated
     assert info.columns["d"].has_default
     assert not info.columns["id"].nullable
@@ -459,8 +513,9 @@ def test_f36_any_identifier_is_quoted(endpoint: SqliteEndpoint) -> None:
     assert insert(endpoint, spec, [{column: "k", 'v"': "v"}]).landed.all()
     with endpoint.read(read_spec(info_of(endpoint, table), column), mode="full") as read:
         assert next(read.batches()).records.to_pylist() == [{column: "k", 'v"': "v"}]
-    with pytest.raises(InputError, match="no column"), endpoint.read(
-        ReadSpec(table, (column,), {"nope": Type("text")}), mode="full"
+    with (
+        pytest.raises(InputError, match="no column"),
+        endpoint.read(ReadSpec(table, (column,), {"nope": Type("text")}), mode="full"),
     ):
         pass
 
@@ -478,7 +533,9 @@ def test_a_url_names_a_file(url: str, path: str) -> None:
     assert path_of(url) == Path(path)
 
 
-@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "sqlite://host/a.db", "mysql:///a"])
+@pytest.mark.parametrize(
+    "url", ["sqlite://", "sqlite:///:memory:", "sqlite://host/a.db", "mysql:///a"]
+)
 def test_a_url_that_names_no_file_is_refused(url: str) -> None:
     """A database in memory can't be shared between a run's connections."""
     with pytest.raises(InputError):

@@ -443,3 +443,16 @@ def test_a_key_that_is_not_unique_is_refused(make: Make) -> None:
     path.write_text(path.read_text().replace("key: {id: id}", "key: {id: city}"))
     with pytest.raises(MappingErrors, match="unique"):
         bench.run()
+
+
+def test_soft_deletes_into_a_table_that_the_run_creates(make: Make) -> None:
+    """The mark's column is made with the table; gone records are marked, and come back unmarked."""
+    bench = make(20, rest="deletes: {mode: soft, column: deleted_at, guard: 50%}\n")
+    bench.run()
+    bench.source.remove(3)
+    assert bench.run().deleted == 1
+    assert bench.target.sql("select id from copy where deleted_at is not null") == [(3,)]
+    bench.source.put(person(3, updated_at=now()))
+    assert bench.run().inserted == 1
+    assert in_step(bench)
+    assert bench.target.sql("select id from copy where deleted_at is not null") == []

@@ -1,4 +1,7 @@
-"""The watermark of MySQL and MariaDB: no commit that was open at the horizon is missed by the next delta."""
+"""The watermark of MySQL and MariaDB.
+
+No commit that was open at the horizon is missed by the next delta.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,13 @@ import pytest
 
 from syncline.endpoints.base import ReadSpec
 from syncline.endpoints.mysql import MysqlEndpoint
-from syncline.errors import CheckpointVoid, CredentialsRefused, GuardStopped, InputError, Unreachable
+from syncline.errors import (
+    CheckpointVoid,
+    CredentialsRefused,
+    GuardStopped,
+    InputError,
+    Unreachable,
+)
 from syncline.record import Type
 from syncline.testing.servers.server import credentials
 
@@ -25,7 +34,12 @@ from syncline.testing.servers.server import credentials
 def connected(url: str) -> pymysql.Connection[Any]:
     host, port, user, password = credentials(url)
     return pymysql.connect(
-        host=host, port=port, user=user, password=password, database=urlsplit(url).path[1:], autocommit=True
+        host=host,
+        port=port,
+        user=user,
+        password=password,
+        database=urlsplit(url).path[1:],
+        autocommit=True,
     )
 
 
@@ -38,7 +52,11 @@ def run(connection: pymysql.Connection[Any], sql: str, *params: object) -> tuple
 @pytest.fixture
 def raw(mariadb_url: str) -> Iterator[pymysql.Connection[Any]]:
     with closing(connected(mariadb_url)) as connection:
-        run(connection, "CREATE TABLE t (id INT PRIMARY KEY, at TIMESTAMP(6) NULL, wall DATETIME(6), n INT, KEY (at))")
+        run(
+            connection,
+            "CREATE TABLE t (id INT PRIMARY KEY, at TIMESTAMP(6) NULL, wall DATETIME(6), n INT,"
+            " KEY (at))",
+        )
         yield connection
 
 
@@ -51,14 +69,23 @@ def endpoint(mariadb_url: str, raw: pymysql.Connection[Any]) -> Iterator[MysqlEn
 
 
 def spec_of(cursor: str = "at") -> ReadSpec:
-    types = {"id": Type("bigint"), "at": Type("timestamptz"), "wall": Type("timestamp"), "n": Type("integer")}
-    return ReadSpec("t", ("id",), {"id": types["id"], cursor: types[cursor]}, by="timestamp", cursor=cursor)
+    types = {
+        "id": Type("bigint"),
+        "at": Type("timestamptz"),
+        "wall": Type("timestamp"),
+        "n": Type("integer"),
+    }
+    return ReadSpec(
+        "t", ("id",), {"id": types["id"], cursor: types[cursor]}, by="timestamp", cursor=cursor
+    )
 
 
 def read(endpoint: MysqlEndpoint, spec: ReadSpec, since: str | None = None) -> tuple[set[int], str]:
     with endpoint.read(spec, mode="delta" if since else "full", since=since) as opened:
         assert opened.guarantee.level == "bounded"
-        return {i for b in opened.batches() for i in b.records.column("id").to_pylist()}, opened.horizon
+        return {
+            i for b in opened.batches() for i in b.records.column("id").to_pylist()
+        }, opened.horizon
 
 
 def at_of(horizon: str) -> datetime:
@@ -80,7 +107,9 @@ def test_f01_a_commit_long_after_its_timestamp_is_delivered(
     seen, horizon = read(endpoint, spec_of(), horizon)
     assert seen == {1, 2}
     run(raw, "UPDATE t SET at = at - INTERVAL 1 MINUTE, n = 1")
-    assert read(endpoint, spec_of(), horizon)[0] == set()  # an update that moves the cursor back: bounded
+    assert (
+        read(endpoint, spec_of(), horizon)[0] == set()
+    )  # an update that moves the cursor back: bounded
 
 
 def test_the_horizon_is_the_clock_less_a_margin_where_nothing_is_open(
@@ -99,30 +128,42 @@ def test_the_horizon_is_the_clock_less_a_margin_where_nothing_is_open(
 def test_null_cursors_have_a_pass_of_their_own_and_a_delta_is_inclusive(
     endpoint: MysqlEndpoint, raw: pymysql.Connection[Any]
 ) -> None:
-    """A record stamped at the very horizon is delivered, and those that were never stamped always are."""
+    """A record stamped at the very horizon is delivered; those never stamped always are."""
     _, horizon = read(endpoint, spec_of())
     at = json.loads(horizon)["at"]
     run(raw, "SET time_zone = '+00:00'")
-    run(raw, "INSERT INTO t (id, at) VALUES (1, %s), (2, %s - INTERVAL 1 MICROSECOND), (3, NULL)", at, at)
+    run(
+        raw,
+        "INSERT INTO t (id, at) VALUES (1, %s), (2, %s - INTERVAL 1 MICROSECOND), (3, NULL)",
+        at,
+        at,
+    )
     assert read(endpoint, spec_of(), horizon)[0] == {1, 3}
 
 
 def test_nothing_is_lost_under_concurrent_writers(
     endpoint: MysqlEndpoint, raw: pymysql.Connection[Any], mariadb_url: str
 ) -> None:
-    """Six writers commit late while deltas go on: in the end every row's last version was delivered."""
+    """Six writers commit late while deltas go on.
+
+    In the end every row's last version was delivered.
+    """
     run(raw, "INSERT INTO t (id, at, n) SELECT seq, NOW(6), 0 FROM seq_1_to_60")
-    spec = ReadSpec("t", ("id",), {"id": Type("bigint"), "at": Type("timestamptz"), "n": Type("integer")},
-                    by="timestamp", cursor="at")  # fmt: skip
-    until = time.monotonic() + 4
+    types = {"id": Type("bigint"), "at": Type("timestamptz"), "n": Type("integer")}
+    spec = ReadSpec("t", ("id",), types, by="timestamp", cursor="at")
+    until = time.monotonic() + 5
 
     def write(seed: int) -> None:
-        chance = random.Random(seed)
+        chance = random.Random(seed)  # noqa: S311 - when to commit is no secret
         with closing(connected(mariadb_url)) as own:
             while time.monotonic() < until:
                 run(own, "START TRANSACTION")
-                run(own, "UPDATE t SET n = n + 1, at = NOW(6) WHERE id = %s", chance.randint(seed * 10 + 1, seed * 10 + 10))
-                time.sleep(chance.random() * 0.4)
+                run(
+                    own,
+                    "UPDATE t SET n = n + 1, at = NOW(6) WHERE id = %s",
+                    chance.randint(seed * 10 + 1, seed * 10 + 10),
+                )
+                time.sleep(chance.random() * 1.8)
                 run(own, chance.choice(["COMMIT", "COMMIT", "ROLLBACK"]))
 
     writers = [threading.Thread(target=write, args=(seed,)) for seed in range(6)]
@@ -137,15 +178,22 @@ def test_nothing_is_lost_under_concurrent_writers(
     assert copy == dict(run(raw, "SELECT id, n FROM t"))
 
 
-def deliver(endpoint: MysqlEndpoint, spec: ReadSpec, since: str | None, copy: dict[int, int]) -> str:
+def deliver(
+    endpoint: MysqlEndpoint, spec: ReadSpec, since: str | None, copy: dict[int, int]
+) -> str:
     with endpoint.read(spec, mode="delta" if since else "full", since=since) as opened:
         for batch in opened.batches():
             copy |= {row["id"]: row["n"] for row in batch.records.to_pylist()}
         return opened.horizon
 
 
-def test_f02_a_prepared_transaction_holds_the_horizon(endpoint: MysqlEndpoint, raw: pymysql.Connection[Any]) -> None:
-    """Nobody can tell when it began: the next delta begins where this one did, or with every row."""
+def test_f02_a_prepared_transaction_holds_the_horizon(
+    endpoint: MysqlEndpoint, raw: pymysql.Connection[Any]
+) -> None:
+    """Nobody can tell when it began.
+
+    The next delta begins where this one did, or with every row.
+    """
     _, before = read(endpoint, spec_of())
     run(raw, "XA START 'syncline-test'")
     run(raw, "INSERT INTO t (id, at) VALUES (1, NOW(6))")
@@ -161,14 +209,19 @@ def test_f02_a_prepared_transaction_holds_the_horizon(endpoint: MysqlEndpoint, r
 
 
 def test_f06_without_process_the_delta_is_refused_with_the_grant(
-    endpoint: MysqlEndpoint, raw: pymysql.Connection[Any], mariadb_url: str
+    raw: pymysql.Connection[Any], mariadb_url: str
 ) -> None:
-    """A role that can't see the others' transactions gets told what to grant; a full read needs no such right."""
+    """A role that can't see the others' transactions gets told what to grant.
+
+    A full read needs no such right.
+    """
     parts = urlsplit(mariadb_url)
     name = parts.path[1:]
     run(raw, f"CREATE USER '{name}'@'%' IDENTIFIED BY 'pw'")
     run(raw, f"GRANT SELECT ON `{name}`.* TO '{name}'@'%'")
-    limited = MysqlEndpoint(parts._replace(netloc=f"{name}:pw@{parts.hostname}:{parts.port}").geturl())
+    limited = MysqlEndpoint(
+        parts._replace(netloc=f"{name}:pw@{parts.hostname}:{parts.port}").geturl()
+    )
     with pytest.raises(CredentialsRefused) as refused:
         read(limited, spec_of())
     assert f"GRANT PROCESS ON *.* TO '{name}'@'%'" in refused.value.hint
@@ -182,9 +235,15 @@ def test_f06_without_process_the_delta_is_refused_with_the_grant(
 
 
 def test_a_list_of_transactions_that_is_never_renewed_is_not_believed(
-    endpoint: MysqlEndpoint, raw: pymysql.Connection[Any], mariadb_url: str, monkeypatch: pytest.MonkeyPatch
+    endpoint: MysqlEndpoint,
+    raw: pymysql.Connection[Any],
+    mariadb_url: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Read all the time by a monitor, the list stays as old as it is: refused, not taken for the present."""
+    """Read all the time by a monitor, the list stays as old as it is.
+
+    Refused, not taken for the present.
+    """
     monkeypatch.setattr("syncline.watermark.mysql._TRIES", 6)
     stop = threading.Event()
 
@@ -218,7 +277,7 @@ def test_a_clock_set_back_stops_the_run(endpoint: MysqlEndpoint) -> None:
 def test_a_checkpoint_of_another_cursor_or_table_is_void(
     endpoint: MysqlEndpoint, raw: pymysql.Connection[Any]
 ) -> None:
-    """A position says nothing of another column, of an altered table, or of one renamed into its place."""
+    """A position says nothing of another column, nor of a table renamed into its own's place."""
     _, horizon = read(endpoint, spec_of())
     with pytest.raises(CheckpointVoid, match="cursor at"):
         read(endpoint, spec_of("wall"), horizon)
@@ -244,7 +303,10 @@ def test_a_cursor_that_is_no_time_is_refused(endpoint: MysqlEndpoint) -> None:
 def test_a_datetime_cursor_may_hold_the_servers_wall_clock(
     endpoint: MysqlEndpoint, raw: pymysql.Connection[Any], mariadb_url: str, zone: str
 ) -> None:
-    """A DATETIME written by NOW() on a server that is not in UTC, or in UTC by the application: both delivered."""
+    """A DATETIME written by NOW() on a server that is not in UTC, or in UTC by the application.
+
+    Both delivered.
+    """
     before = run(raw, "SELECT @@global.time_zone")[0][0]
     run(raw, "SET GLOBAL time_zone = %s", zone)
     try:

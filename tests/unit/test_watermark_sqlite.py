@@ -19,7 +19,10 @@ from syncline.record import Type
 @pytest.fixture
 def file(tmp_path: Path) -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(tmp_path / "a.db", isolation_level=None)) as connection:
-        connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, at TIMESTAMP, n INTEGER, s TEXT, d DECIMALTEXT)")
+        connection.execute(
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, at TIMESTAMP, n INTEGER, s TEXT, d"
+            " DECIMALTEXT)"
+        )
         yield connection
 
 
@@ -52,7 +55,11 @@ def delta(endpoint: SqliteEndpoint, spec: ReadSpec, since: str) -> list[int]:
 @pytest.mark.parametrize(
     ("cursor", "values", "largest"),
     [
-        ("at", ["2024-01-01", "2024-01-01T00:00:00.5Z", "2023-12-31 23:00:00-05:00"], "2024-01-01 04:00:00.000000"),
+        (
+            "at",
+            ["2024-01-01", "2024-01-01T00:00:00.5Z", "2023-12-31 23:00:00-05:00"],
+            "2024-01-01 04:00:00.000000",
+        ),
         ("n", [3, 12, 5], 12),
         ("s", ["a", "b", "B"], "b"),
         ("at", [], None),
@@ -60,9 +67,16 @@ def delta(endpoint: SqliteEndpoint, spec: ReadSpec, since: str) -> list[int]:
     ],
 )
 def test_the_horizon_is_the_largest_value_seen(
-    endpoint: SqliteEndpoint, file: sqlite3.Connection, cursor: str, values: list[object], largest: object
+    endpoint: SqliteEndpoint,
+    file: sqlite3.Connection,
+    cursor: str,
+    values: list[object],
+    largest: object,
 ) -> None:
-    """The largest that is a value of the cursor's type: what is none can't push it beyond all others."""
+    """The largest that is a value of the cursor's type.
+
+    What is none can't push it beyond all others.
+    """
     file.executemany(f"INSERT INTO t ({cursor}) VALUES (?)", [(v,) for v in values])
     assert json.loads(horizon(endpoint, spec_of(endpoint, cursor)))["at"] == largest
 
@@ -70,7 +84,10 @@ def test_the_horizon_is_the_largest_value_seen(
 def test_a_delta_is_inclusive_and_an_empty_table_begins_with_every_row(
     endpoint: SqliteEndpoint, file: sqlite3.Connection
 ) -> None:
-    """A second record of the very instant that was seen last is delivered; nothing seen means all."""
+    """A second record of the very instant that was seen last is delivered.
+
+    Nothing seen means all.
+    """
     spec = spec_of(endpoint, "at")
     nothing = horizon(endpoint, spec)
     file.execute("INSERT INTO t (id, at) VALUES (1, '2024-01-01'), (2, '2024-01-02 00:00:00')")
