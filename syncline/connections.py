@@ -190,11 +190,8 @@ def open_endpoint(connection: Connection) -> Endpoint:
 
 
 def _memory(name: str) -> Endpoint:
-    from syncline.endpoints import memory
+    from syncline.endpoints.memory import named
 
-    named = getattr(memory, "named", None)
-    if named is None:
-        raise InputError(f"there is no database in memory named {name!r}")
     return named(name)
 
 

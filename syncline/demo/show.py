@@ -6,7 +6,7 @@ import json
 import re
 import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -71,7 +71,8 @@ class Screen:
     def timed(self, text: str) -> Generator[None]:
         """Do something that takes a moment, and say how long it took."""
         began = time.monotonic()
-        with self.console.status(f"{text} .."):
+        # A picture would keep every turn of the spinner.
+        with nullcontext() if self.console.record else self.console.status(f"{text} .."):
             yield
         self.console.print(f"{text} [dim]{time.monotonic() - began:.1f} s[/]")
 
@@ -115,6 +116,7 @@ class Screen:
                 one.kind, one.key, one.field,
                 Text(one.source, "cyan"), Text(one.target, "magenta"), *results,
             )  # fmt: skip
+        self.console.print("whose side stands, by the strategy of the mapping:")
         self.console.print(table)
 
     def commands(self, commands: Mapping[str, str]) -> None:

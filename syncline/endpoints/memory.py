@@ -34,6 +34,24 @@ from syncline.record import Misfit, Type
 _DUPLICATES_SHOWN: Final = 5
 
 
+_NAMED: Final[dict[str, MemoryEndpoint]] = {}
+
+
+def name_it(name: str, endpoint: MemoryEndpoint) -> None:
+    """Make the endpoint what the URL `memory://NAME` of a project's connection opens, in this process."""
+    _NAMED[name] = endpoint
+
+
+def named(name: str) -> MemoryEndpoint:
+    """The endpoint that goes by that name. Raises InputError where none does."""
+    if name not in _NAMED:
+        message = f"there is no database in memory named {name!r}"
+        raise InputError(
+            message, hint="syncline.testing.name_it(name, MemoryEndpoint(...)) makes it one"
+        )
+    return _NAMED[name]
+
+
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 

@@ -33,6 +33,25 @@ MODE: Final = (
     ","
     "NO_AUTO_VALUE_ON_ZERO"  # a key of 0 is 0, not the next number
 )
+STATE_TABLE: Final = """
+CREATE TABLE IF NOT EXISTS {table} (
+  mapping     VARCHAR(191) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL PRIMARY KEY,
+  epoch       BIGINT NOT NULL,
+  holder      LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  lease_until DATETIME(6) NULL,
+  document    LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL
+)"""
+LEDGER_TABLE: Final = """
+CREATE TABLE IF NOT EXISTS {table} (
+  k      {key} NOT NULL PRIMARY KEY,
+  s      BLOB NOT NULL,
+  t      BLOB NULL,
+  held   BLOB NULL,
+  gone   SMALLINT NOT NULL,
+  hold   SMALLINT NOT NULL,
+  layout INT NOT NULL,
+  epoch  BIGINT NOT NULL
+)"""
 _STREAM_SECONDS: Final = 86_400
 """How long the server waits for us to take rows: as long as the slowest target may need."""
 
@@ -97,6 +116,8 @@ class MysqlEndpoint(SqlEndpoint):
             pool_pre_ping=True,
         )
         event.listen(self.engine, "connect", self._set_up)
+        if statement_timeout:
+            event.listen(self.engine, "checkout", self._set_limit)
 
     def __repr__(self) -> str:
         return f"MysqlEndpoint({self._shown!r})"
@@ -153,25 +174,11 @@ class MysqlEndpoint(SqlEndpoint):
 
     def prepare(self, spec: TargetSpec) -> None:
         """See `base.Target.prepare`."""
-        exact = "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
-        statements = [
-            (
-                f"CREATE TABLE IF NOT EXISTS {STATE} (mapping VARCHAR(191) {exact} NOT NULL PRIMARY"
-                " KEY,"
-                f" epoch BIGINT NOT NULL, holder LONGTEXT {exact} NOT NULL, lease_until DATETIME(6)"
-                " NULL,"
-                f" document LONGTEXT {exact} NOT NULL)"
-            )
-        ]
+        statements = [STATE_TABLE.format(table=STATE)]
         if spec.ledger:
             key = "BIGINT" if spec.ledger_key.is_integer else f"VARBINARY({LEDGER_KEY_BYTES})"
-            statements.append(
-                f"CREATE TABLE IF NOT EXISTS {self.dialect.table(state_name(spec.mapping))} (k"
-                f" {key} NOT NULL"
-                " PRIMARY KEY, s BLOB NOT NULL, t BLOB NULL, held BLOB NULL, gone SMALLINT NOT"
-                " NULL,"
-                " hold SMALLINT NOT NULL, layout INT NOT NULL, epoch BIGINT NOT NULL)"
-            )
+            table = self.dialect.table(state_name(spec.mapping))
+            statements.append(LEDGER_TABLE.format(table=table, key=key))
         with self._session() as session:
             for statement in statements:
                 session.run(statement + self.options())
@@ -193,6 +200,8 @@ class MysqlEndpoint(SqlEndpoint):
         self, session: Session, info: TableInfo, cursor: Field | None, since: Start | None
     ) -> tuple[str, Guarantee, tuple[str, tuple[Any, ...]] | None]:
         """See `SqlEndpoint.snapshot`."""
+        if self._limit:  # a long read is no hung statement: the socket's timeout tells one
+            session.run(self._limit_statement(0))
         if cursor is None:
             self._begin(session, self.dialect.begin_snapshot)
             return "{}", UNTRACKED, None
@@ -240,10 +249,16 @@ class MysqlEndpoint(SqlEndpoint):
             if self.product == "mysql":
                 cursor.execute("SELECT @@server_uuid")
                 self._system = str(cursor.fetchone()[0])
-            if self._limit and self.product == "mariadb":
-                cursor.execute(f"SET SESSION max_statement_time = {float(self._limit)}")
-            elif self._limit:
-                cursor.execute(f"SET SESSION max_execution_time = {round(self._limit * 1000)}")
+
+    def _set_limit(self, driver: Any, *_: object) -> None:
+        """Limit the statements of a connection that is taken out of the pool."""
+        with driver.cursor() as cursor:
+            cursor.execute(self._limit_statement(self._limit))
+
+    def _limit_statement(self, seconds: float) -> str:
+        if self.product == "mariadb":
+            return f"SET SESSION max_statement_time = {float(seconds)}"
+        return f"SET SESSION max_execution_time = {round(seconds * 1000)}"
 
 
 def url_of(url: str) -> URL:

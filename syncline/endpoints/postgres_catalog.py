@@ -221,7 +221,7 @@ def _table(facts: Mapping[str, Any], database: Mapping[str, str]) -> PgTable:
         unique=tuple(
             dict.fromkeys(tuple(u["columns"]) for u in uniques if required.issuperset(u["columns"]))
         ),
-        foreign_keys=tuple(_foreign_key(f) for f in facts["foreign"] or []),
+        foreign_keys=tuple(map(_foreign_key, cast("list[dict[str, Any]]", facts["foreign"] or []))),
         # Of a foreign or materialized table no row says when it was written, just as of a view.
         is_view=facts["kind"] in {"v", "m", "f"},
         rewrites=bool(facts["rewrites"]) or any(c["generated"] for c in columns),

@@ -5,13 +5,40 @@ from __future__ import annotations
 from typing import Any, Final, cast
 
 from syncline.endpoints.bisect import RowsRefused
-from syncline.errors import CredentialsRefused, InputError, RunFailed, Transient, Unreachable
+from syncline.errors import (
+    CredentialsRefused,
+    InputError,
+    RunFailed,
+    SynclineError,
+    Transient,
+    Unreachable,
+)
 
-_TRANSIENT: Final = {"40001", "40P01", "55P03"}
-_DENIED: Final = {"42501", "25006"}
-# Class 23 is a constraint's business (tried again later), but a NULL stays a NULL.
+# The first that a SQLSTATE begins with. 08P01 is a value written in another type's binary form:
+# ours, not the network's; 53100 is a full disk; 55P03 a lock that could not be had in time.
+_KINDS: Final[tuple[tuple[str, type[SynclineError]], ...]] = (
+    ("40001", Transient),
+    ("40P01", Transient),
+    ("55P03", Transient),
+    ("28", CredentialsRefused),
+    ("42501", CredentialsRefused),
+    ("25006", CredentialsRefused),
+    ("08P01", RunFailed),
+    ("53100", RunFailed),
+    ("08", Unreachable),
+    ("53", Unreachable),
+    ("57", Unreachable),
+    ("25P03", Unreachable),
+    ("25P04", Unreachable),
+    ("0A", InputError),
+    ("22", InputError),
+    ("3D", InputError),
+    ("3F", InputError),
+    ("42", InputError),
+    ("", RunFailed),
+)
+# Besides class 23: WITH CHECK OPTION, and a trigger that raises.
 _CONSTRAINTS: Final = {"44000", "P0001"}
-_GONE: Final = ("08", "57", "53", "25P03", "25P04")
 _REFUSED_LOGIN: Final = (
     "authentication failed", "no password supplied", "no pg_hba.conf entry", 'role "',
     "is not permitted to log in", "permission denied for database",
@@ -29,21 +56,8 @@ def translate(error: Exception, *, writing: bool = False) -> Exception:
     message = _message(error)
     if not state:
         return _without_state(error, message)
-    if writing and (refused := _refused(state, message)):
-        return refused
-    if state in _TRANSIENT:
-        return Transient(message)
-    if state.startswith("28") or state in _DENIED:
-        return CredentialsRefused(message, hint="grant the role what the mapping needs")
-    if state == "08P01":  # a value written in another type's binary form: ours, not the network's
-        return RunFailed(message)
-    if state == "53100" or state.startswith(("XX", "58")):
-        return RunFailed(message)
-    if state.startswith(_GONE):
-        return Unreachable(message)
-    if state.startswith(("42", "3D", "3F", "22", "0A")):
-        return InputError(message)
-    return RunFailed(message)
+    refused = _refused(state, message) if writing else None
+    return refused or next(kind for start, kind in _KINDS if state.startswith(start))(message)
 
 
 def connect_error(error: Exception, where: str) -> Exception:
@@ -66,7 +80,8 @@ def connect_error(error: Exception, where: str) -> Exception:
 
 
 def _refused(state: str, message: str) -> RowsRefused | None:
-    # 54000: a value longer than an index entry can be.
+    # 23502: a NULL stays a NULL, so it is no use to try again. 54000: longer than an index entry
+    # can be.
     if state.startswith("22") or state in {"23502", "54000"}:
         return RowsRefused("value", message)
     if state.startswith("23") or state in _CONSTRAINTS:

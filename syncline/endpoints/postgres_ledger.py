@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -91,9 +91,14 @@ _TYPES: Final = {
     "epoch": pa.int64(),
 }
 _SQL_TYPES: Final = {
-    "s": "bytea", "t": "bytea", "held": "bytea", "gone": "smallint", "hold": "smallint", "layout": "integer",
+    "s": "bytea",
+    "t": "bytea",
+    "held": "bytea",
+    "gone": "smallint",
+    "hold": "smallint",
+    "layout": "integer",
     "epoch": "bigint",
-}  # fmt: skip
+}
 _LONGEST_NAME: Final = 63
 
 
@@ -204,7 +209,7 @@ class Ledger:
         """See `Transaction.ledger_is_empty`."""
         return not self._there or not self._session.rows(ANY_ROW.format(table=self._table))[0][0]
 
-    def fetch(self, keys: pa.Array) -> pa.Table:
+    def fetch(self, keys: pa.Array[Any]) -> pa.Table:
         """See `Transaction.ledger_fetch`."""
         if not self._there:
             return self._nothing([(ROW, pa.int32())])

@@ -14,6 +14,7 @@ from typing import Any, Final, cast
 
 import pyarrow as pa
 
+from syncline.arrow import one_chunk
 from syncline.endpoints.base import ROW, Comparison, Guarantee, Range, ReadSpec, SourceBatch
 from syncline.endpoints.postgres_catalog import PgTable
 from syncline.endpoints.postgres_session import Session
@@ -71,7 +72,7 @@ class Selection:
 
     def decode(self, arrived: pa.Table) -> tuple[pa.Table, tuple[Misfit, ...]]:
         """The canonical table, and its misfits; columns not of this selection pass as they are."""
-        arrays: list[pa.Array] = []
+        arrays: list[pa.Array[Any]] = []
         misfits: list[Misfit] = []
         for name in arrived.column_names:
             array = _storage(arrived.column(name))
@@ -82,11 +83,9 @@ class Selection:
         return pa.Table.from_arrays(arrays, names=arrived.column_names), tuple(misfits)
 
 
-def _storage(column: pa.ChunkedArray) -> pa.Array:
-    array = column.combine_chunks()
-    if isinstance(array, pa.ChunkedArray):
-        array = array.chunk(0) if array.num_chunks else pa.array([], array.type)
-    return cast("Any", array).storage if isinstance(array, pa.ExtensionArray) else array
+def _storage(column: pa.ChunkedArray[Any]) -> pa.Array[Any]:
+    array: Any = one_chunk(column)
+    return array.storage if isinstance(array, pa.ExtensionArray) else array
 
 
 @dataclass(frozen=True, slots=True)

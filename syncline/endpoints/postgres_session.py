@@ -62,6 +62,7 @@ class Session:
     """
 
     def __init__(self, parameters: Parameters, where: str, statement_timeout: float) -> None:
+        import adbc_driver_manager as adbc
         from adbc_driver_postgresql import dbapi
 
         self.broken = False
@@ -70,8 +71,8 @@ class Session:
         self._timeout = statement_timeout
         try:
             # Autocommit: transactions are begun and ended by statements that can be read below.
-            self._connection = cast("Any", dbapi.connect(parameters.text, autocommit=True))
-        except Exception as error:
+            self._connection: Any = cast("Any", dbapi).connect(parameters.text, autocommit=True)
+        except adbc.Error as error:
             raise connect_error(error, where) from None
         settings = {**SETTINGS, "statement_timeout": self._milliseconds}
         calls = ", ".join(

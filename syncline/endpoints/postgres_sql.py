@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 from psycopg import sql
 
 from syncline.record import Type
+
+# What pyarrow's calls take and give is told by them at run time only.
+pc: Any = pyarrow.compute
 
 
 def ident(*parts: str) -> str:
@@ -22,7 +25,7 @@ def literal(value: str | float | None) -> str:
     return sql.Literal(value).as_string(None)
 
 
-def text_forms(values: pa.Array, type_: Type) -> pa.Array:
+def text_forms(values: pa.Array[Any], type_: Type) -> pa.Array[Any]:
     """Each value as text that `CAST(.. AS its column's type)` reads back as the same value."""
     if type_.name == "bytes":
         texts = ["\\x" + v.hex() if v is not None else None for v in values.to_pylist()]
@@ -30,13 +33,13 @@ def text_forms(values: pa.Array, type_: Type) -> pa.Array:
     return values.cast(pa.string())
 
 
-def array_literal(values: pa.Array, type_: Type) -> str:
+def array_literal(values: pa.Array[Any], type_: Type) -> str:
     """The column as one quoted SQL array literal (`'{"1","2",NULL}'`), not yet cast to a type."""
     texts = text_forms(values, type_)
     escaped = pc.replace_substring(texts, "\\", "\\\\")
     escaped = pc.replace_substring(escaped, '"', '\\"')
     quoted = pc.binary_join_element_wise(pa.scalar('"'), escaped, pa.scalar('"'), pa.scalar(""))
-    items = cast("list[str]", pc.fill_null(cast("Any", quoted), "NULL").to_pylist())
+    items = cast("list[str]", pc.fill_null(quoted, "NULL").to_pylist())
     return literal("{" + ",".join(items) + "}")
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 
+from syncline.arrow import one_chunk
 from syncline.endpoints.base import ROW
 from syncline.endpoints.postgres_catalog import PgTable
 from syncline.endpoints.postgres_session import Session
@@ -24,12 +25,9 @@ CREATE: Final = "CREATE TEMPORARY TABLE IF NOT EXISTS {name} ({columns}) ON COMM
 EMPTY: Final = "TRUNCATE pg_temp.{name}"
 
 
-def column_array(rows: pa.Table, name: str) -> pa.Array:
+def column_array(rows: pa.Table, name: str) -> pa.Array[Any]:
     """A column in one piece."""
-    column = rows.column(name).combine_chunks()
-    if isinstance(column, pa.ChunkedArray):
-        return column.chunk(0) if column.num_chunks else pa.array([], column.type)
-    return cast("pa.Array", column)
+    return one_chunk(rows.column(name))
 
 
 def goes_straight(table: PgTable, columns: Sequence[str]) -> bool:
@@ -86,7 +84,7 @@ class Staging:
         return staged if native.writes_plain else native.from_text(staged)
 
     def fill(
-        self, session: Session, rows: pa.Table, part: slice, extra: Mapping[str, pa.Array]
+        self, session: Session, rows: pa.Table, part: slice, extra: Mapping[str, pa.Array[Any]]
     ) -> None:
         """Make the table where it is not, and fill it with the rows of `part`, numbered."""
         session.run(CREATE.format(name=self.name, columns=self._declared))
@@ -94,7 +92,8 @@ class Staging:
         count = part.stop - part.start
         numbers = pa.array(np.arange(part.start, part.stop, dtype=np.int32))
         cut = rows.slice(part.start, count)
-        arrays: list[pa.Array] = [numbers, *(a.slice(part.start, count) for a in extra.values())]
+        arrays: list[pa.Array[Any]] = [numbers]
+        arrays += [array.slice(part.start, count) for array in extra.values()]
         for name, type_ in self.columns.items():
             native = self.table.native(name)
             values = column_array(cut, name)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 
 from syncline.endpoints.bisect import RowsRefused
 from syncline.endpoints.postgres_types import Native
 from syncline.record import Misfit, Type, canonical_array
 
-Found = tuple[pa.Array, list[Misfit]]
+# What pyarrow's calls take and give is told by them at run time only.
+pc: Any = pyarrow.compute
+_pa: Any = pa
+
+Found: TypeAlias = "tuple[pa.Array[Any], list[Misfit]]"
 _Ints = npt.NDArray[np.int64]
 
 # ADBC moves dates and instants from PostgreSQL's epoch (2000) to Arrow's (1970); infinities wrap
@@ -32,7 +36,7 @@ _NOT_FINITE: Final = pa.array(["NaN", "Infinity", "-Infinity"])
 _LONG_NUMBER: Final = 1000
 
 
-def decode(wire: pa.Array, native: Native, wanted: Type, name: str) -> Found:
+def decode(wire: pa.Array[Any], native: Native, wanted: Type, name: str) -> Found:
     """A column as ADBC delivered it, as values of `wanted`; misfits are NULL in the column."""
     natural = native.canonical()
     if native.reads_as_text(wanted):
@@ -50,21 +54,21 @@ def decode(wire: pa.Array, native: Native, wanted: Type, name: str) -> Found:
     return values, misfits + more
 
 
-def _as_is(wire: pa.Array, natural: Type, name: str) -> Found:  # noqa: ARG001 - one of the guards
+def _as_is(wire: pa.Array[Any], natural: Type, name: str) -> Found:  # noqa: ARG001 - one of the guards
     return wire.cast(natural.arrow), []
 
 
-def _dates(wire: pa.Array, natural: Type, name: str) -> Found:
+def _dates(wire: pa.Array[Any], natural: Type, name: str) -> Found:
     days = _integers(wire.cast(pa.int32()))
     return _outside(wire.cast(natural.arrow), days, _DAYS, _INFINITE_DAYS, "D", name)
 
 
-def _instants(wire: pa.Array, natural: Type, name: str) -> Found:
+def _instants(wire: pa.Array[Any], natural: Type, name: str) -> Found:
     micros = _integers(wire.cast(pa.int64()))
     return _outside(wire.cast(natural.arrow), micros, _MICROS, _INFINITE_MICROS, "us", name)
 
 
-def _times(wire: pa.Array, natural: Type, name: str) -> Found:
+def _times(wire: pa.Array[Any], natural: Type, name: str) -> Found:
     bad = _integers(wire.cast(pa.int64())) >= _A_DAY
     return _taken_out(
         wire.cast(natural.arrow),
@@ -76,7 +80,7 @@ def _times(wire: pa.Array, natural: Type, name: str) -> Found:
 
 
 def _outside(
-    values: pa.Array,
+    values: pa.Array[Any],
     numbers: _Ints,
     limits: tuple[int, int],
     infinite: dict[int, str],
@@ -102,7 +106,7 @@ def _wide_text(moment: np.datetime64) -> str:
     return text
 
 
-def _arrays(wire: pa.Array, name: str) -> Found:
+def _arrays(wire: pa.Array[Any], name: str) -> Found:
     bad = _mask(pc.invert(pc.starts_with(wire, "[")))
     return _taken_out(
         wire,
@@ -113,7 +117,7 @@ def _arrays(wire: pa.Array, name: str) -> Found:
     )
 
 
-def _decimals(wire: pa.Array, natural: Type, name: str) -> Found:
+def _decimals(wire: pa.Array[Any], natural: Type, name: str) -> Found:
     texts, misfits = _taken_out(
         wire,
         _mask(pc.is_in(wire, _NOT_FINITE)),
@@ -127,7 +131,7 @@ def _decimals(wire: pa.Array, natural: Type, name: str) -> Found:
     return values, misfits + more
 
 
-def _trimmed(texts: pa.Array) -> pa.Array:
+def _trimmed(texts: pa.Array[Any]) -> pa.Array[Any]:
     """`canonical_decimal` for PostgreSQL's notation (no exponent, no -0), without a loop."""
     if (pc.max(pc.utf8_length(texts)).as_py() or 0) > _LONG_NUMBER:
         return canonical_array(texts, Type("decimal"))
@@ -135,7 +139,7 @@ def _trimmed(texts: pa.Array) -> pa.Array:
     return pc.if_else(pc.match_substring(texts, "."), short, texts)
 
 
-_GUARDS: Final[dict[str, Callable[[pa.Array, Type, str], Found]]] = {
+_GUARDS: Final[dict[str, Callable[[pa.Array[Any], Type, str], Found]]] = {
     "date": _dates,
     "timestamp": _instants,
     "timestamptz": _instants,
@@ -146,7 +150,7 @@ _GUARDS: Final[dict[str, Callable[[pa.Array, Type, str], Found]]] = {
 # --- another type than the column's own -----------------------------------------------------------
 
 
-def coerce(values: pa.Array, natural: Type, wanted: Type, name: str) -> Found:
+def coerce(values: pa.Array[Any], natural: Type, wanted: Type, name: str) -> Found:
     """Values of one canonical type as another; a misfit where the value would not be the same."""
     if wanted.is_unbounded_decimal:
         return canonical_array(values.cast(pa.string()), wanted), []
@@ -164,7 +168,7 @@ def coerce(values: pa.Array, natural: Type, wanted: Type, name: str) -> Found:
     return kept, misfits + more
 
 
-def _too_fine(values: pa.Array, natural: Type, wanted: Type) -> npt.NDArray[np.bool_] | None:
+def _too_fine(values: pa.Array[Any], natural: Type, wanted: Type) -> npt.NDArray[np.bool_] | None:
     """Where a value has more characters or fractional digits than `wanted`, if that says."""
     if wanted.precision is None or wanted.name == "decimal":
         return None
@@ -176,16 +180,16 @@ def _too_fine(values: pa.Array, natural: Type, wanted: Type) -> npt.NDArray[np.b
     return _integers(values.cast(pa.int64())) % unit != 0
 
 
-def _cast(values: pa.Array, wanted: Type, name: str) -> Found:
+def _cast(values: pa.Array[Any], wanted: Type, name: str) -> Found:
     try:
         return values.cast(wanted.arrow), []
     except pa.ArrowInvalid:
         return _cast_singly(values, wanted, name)
 
 
-def _cast_singly(values: pa.Array, wanted: Type, name: str) -> Found:
+def _cast_singly(values: pa.Array[Any], wanted: Type, name: str) -> Found:
     """Each value cast alone, by halves: only the neighbourhood of a misfit pays."""
-    parts: list[pa.Array] = []
+    parts: list[pa.Array[Any]] = []
     misfits: list[Misfit] = []
     waiting = [(0, len(values))]
     while waiting:
@@ -198,7 +202,7 @@ def _cast_singly(values: pa.Array, wanted: Type, name: str) -> Found:
                 middle = (start + stop) // 2
                 waiting += [(middle, stop), (start, middle)]
                 continue
-            parts.append(pa.nulls(1, wanted.arrow))
+            parts.append(_pa.nulls(1, wanted.arrow))
             misfits.append(Misfit(start, name, f"does not fit {wanted}", str(part[0].as_py())))
     return pa.concat_arrays(parts), misfits
 
@@ -206,7 +210,7 @@ def _cast_singly(values: pa.Array, wanted: Type, name: str) -> Found:
 # --- towards the database -------------------------------------------------------------------------
 
 
-def encode(values: pa.Array, native: Native) -> pa.Array:
+def encode(values: pa.Array[Any], native: Native) -> pa.Array[Any]:
     """A column as ADBC must be given it for binary COPY into a column that `writes_plain`.
 
     Raises RowsRefused where a value can't be one of the column's type.
@@ -215,20 +219,21 @@ def encode(values: pa.Array, native: Native) -> pa.Array:
         if native.base == "uuid":
             return _uuid_bytes(values)
         if native.base == "jsonb":  # its binary form is version 1 and the text
-            joined = pc.binary_join_element_wise(
+            return pc.binary_join_element_wise(
                 pa.scalar(b"\x01"), values.cast(pa.binary()), pa.scalar(b"")
             )
-            return cast("pa.Array", joined)
         return values.cast(native.canonical().arrow)
     except (pa.ArrowException, ValueError) as error:
         raise RowsRefused("value", f"no {native.declared}: {error}") from None
 
 
-def _uuid_bytes(values: pa.Array) -> pa.Array:
+def _uuid_bytes(values: pa.Array[Any]) -> pa.Array[Any]:
     digits = pc.fill_null(pc.replace_substring(values.cast(pa.string()), "-", ""), "0" * 32)
     if not pc.all(pc.equal(pc.utf8_length(digits), 32)).as_py() and len(values):
         raise ValueError("32 hexadecimal digits make a uuid")
     raw = bytes.fromhex("".join(digits.to_pylist()))
+    if len(raw) != len(values) * 16:  # fromhex skips spaces
+        raise ValueError("32 hexadecimal digits make a uuid")
     made = pa.Array.from_buffers(pa.binary(16), len(values), [None, pa.py_buffer(raw)])
     return (
         pc.if_else(values.is_null(), pa.scalar(None, made.type), made)
@@ -240,7 +245,7 @@ def _uuid_bytes(values: pa.Array) -> pa.Array:
 # --- masks ----------------------------------------------------------------------------------------
 
 
-def _integers(values: pa.Array) -> _Ints:
+def _integers(values: pa.Array[Any]) -> _Ints:
     return pc.fill_null(values, 0).to_numpy(zero_copy_only=False)
 
 
@@ -248,12 +253,16 @@ def _mask(values: Any) -> npt.NDArray[np.bool_]:
     return pc.fill_null(values, False).to_numpy(zero_copy_only=False)
 
 
-def _at(values: pa.Array, row: int) -> str:
+def _at(values: pa.Array[Any], row: int) -> str:
     return str(values[row].as_py())
 
 
 def _taken_out(
-    values: pa.Array, bad: npt.NDArray[np.bool_], reason: str, text: Callable[[int], str], name: str
+    values: pa.Array[Any],
+    bad: npt.NDArray[np.bool_],
+    reason: str,
+    text: Callable[[int], str],
+    name: str,
 ) -> Found:
     if not bad.any():
         return values, []

@@ -110,7 +110,7 @@ class PostgresTransaction:
         """See `Transaction.ledger_is_empty`."""
         return self._ledger.is_empty()
 
-    def ledger_fetch(self, keys: pa.Array) -> pa.Table:
+    def ledger_fetch(self, keys: pa.Array[Any]) -> pa.Table:
         """See `Transaction.ledger_fetch`."""
         return self._ledger.fetch(keys)
 
@@ -282,7 +282,7 @@ def _target(session: Session, spec: TargetSpec) -> PgTable:
     return table
 
 
-def _versions(current: Fetched) -> pa.Array:
+def _versions(current: Fetched) -> pa.Array[Any]:
     return column_array(current.rows, VERSION).cast(pa.string())
 
 

@@ -28,6 +28,25 @@ from syncline.record import Type
 from syncline.watermark import sqlite as watermark
 from syncline.watermark.sql import horizon
 
+STATE_TABLE: Final = """
+CREATE TABLE IF NOT EXISTS {table} (
+  mapping     TEXT NOT NULL PRIMARY KEY,
+  epoch       INTEGER NOT NULL,
+  holder      TEXT NOT NULL,
+  lease_until INTEGER,
+  document    TEXT NOT NULL
+)"""
+LEDGER_TABLE: Final = """
+CREATE TABLE IF NOT EXISTS {table} (
+  k      {key} NOT NULL PRIMARY KEY,
+  s      BLOB NOT NULL,
+  t      BLOB,
+  held   BLOB,
+  gone   INTEGER NOT NULL,
+  hold   INTEGER NOT NULL,
+  layout INTEGER NOT NULL,
+  epoch  INTEGER NOT NULL
+){storage}"""
 _STEPS: Final = 20_000
 """Steps of SQLite's machine between two looks at the clock, where a statement has a timeout."""
 
@@ -37,7 +56,8 @@ class SqliteEndpoint(SqlEndpoint):
 
     `connect_timeout` is how many seconds to wait for another's lock, `statement_timeout` how many a
     statement may run (0: as long as it takes). `tls` has no meaning here. A file that is not there
-    has no tables; it is made when a table is. The file's journal mode is left as it is.
+    has no tables; it is made when a table is. The file's journal mode is left as it is; its foreign
+    keys are enforced, which SQLite leaves to each connection.
     """
 
     product = "sqlite"
@@ -111,21 +131,15 @@ class SqliteEndpoint(SqlEndpoint):
     def prepare(self, spec: TargetSpec) -> None:
         """See `base.Target.prepare`."""
         self._make_file()
-        statements = [
-            (
-                f"CREATE TABLE IF NOT EXISTS {STATE} (mapping TEXT NOT NULL PRIMARY KEY, epoch"
-                " INTEGER NOT NULL,"
-                " holder TEXT NOT NULL, lease_until INTEGER, document TEXT NOT NULL)"
-            )
-        ]
+        statements = [STATE_TABLE.format(table=STATE)]
         if spec.ledger:
-            key = "INTEGER PRIMARY KEY" if spec.ledger_key.is_integer else "TEXT PRIMARY KEY"
+            whole = spec.ledger_key.is_integer
             statements.append(
-                f"CREATE TABLE IF NOT EXISTS {self.dialect.table(state_name(spec.mapping))} (k"
-                f" {key} NOT NULL,"
-                " s BLOB NOT NULL, t BLOB, held BLOB, gone INTEGER NOT NULL, hold INTEGER NOT NULL,"
-                " layout INTEGER NOT NULL, epoch INTEGER NOT NULL)"
-                + ("" if spec.ledger_key.is_integer else " WITHOUT ROWID")
+                LEDGER_TABLE.format(
+                    table=self.dialect.table(state_name(spec.mapping)),
+                    key="INTEGER" if whole else "TEXT",
+                    storage="" if whole else " WITHOUT ROWID",
+                )
             )
         with self._session() as session:
             self._begin(session, self.dialect.begin_write)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from syncline.endpoints.memory import MemoryEndpoint
+from syncline.endpoints.memory import MemoryEndpoint, name_it
 
-__all__ = ["MemoryEndpoint"]
+__all__ = ["MemoryEndpoint", "name_it"]

@@ -59,9 +59,13 @@ class Side:
 
             name = url.rsplit("/", 1)[1].split("?")[0]
             self._client: Any = pymongo.MongoClient(url)
-            self.documents: Any = self._client[name].get_collection(table, codec_options=CodecOptions(tz_aware=True))
+            self.documents: Any = self._client[name].get_collection(
+                table, codec_options=CodecOptions(tz_aware=True)
+            )
             return
-        driver = {"postgres": "postgresql+psycopg", "mariadb": "mysql+pymysql", "sqlite": "sqlite"}[kind]
+        driver = {"postgres": "postgresql+psycopg", "mariadb": "mysql+pymysql", "sqlite": "sqlite"}[
+            kind
+        ]
         self.engine = sa.create_engine(f"{driver}:{url.split(':', 1)[1]}")
 
     def create(self) -> None:
@@ -160,7 +164,9 @@ class ProjectBench:
         self.folder, self.source, self.target = folder, source, target
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "mappings").mkdir(exist_ok=True)
-        (folder / "connections.yaml").write_text("connections:\n  from_here: ${FROM_URL}\n  to_there: ${TO_URL}\n")
+        (folder / "connections.yaml").write_text(
+            "connections:\n  from_here: ${FROM_URL}\n  to_there: ${TO_URL}\n"
+        )
         (folder / ".env").write_text(f"FROM_URL={source.url}\nTO_URL={target.url}\n")
         self.name = "people"
         self.write(**parts)

@@ -135,4 +135,6 @@ class RecordBench:
 
     def _table(self, records: Sequence[Mapping[str, Any]], *, stored: bool = False) -> pa.Table:
         types = self.spec.fields if stored else self.types
-        return pa.table({name: pa.array([r.get(name) for r in records], t.arrow) for name, t in types.items()})
+        return pa.table(
+            {name: pa.array([r.get(name) for r in records], t.arrow) for name, t in types.items()}
+        )

@@ -243,10 +243,10 @@ def test_a_run_is_canceled_at_a_batch_and_the_next_one_completes(
     assert numbers["inserted"] == RECORDS - done
 
 
-def test_two_runs_of_a_mapping_do_not_overlap(ui: Ui) -> None:
-    """Launched together, also as the first ones ever, the second waits for the slot of the pool."""
+def test_runs_of_a_mapping_do_not_overlap(ui: Ui) -> None:
+    """Launched together, also as the first ones ever, each waits for the slot of the pool."""
     ui.until(lambda: assets_of(ui))
-    runs = [ui.launch("orders", {"mode": "full", "batch_size": 100}) for _ in range(2)]
+    runs = [ui.launch("orders", {"mode": "full", "batch_size": 100}) for _ in range(4)]
     waited = False
 
     def look() -> bool:
@@ -259,4 +259,4 @@ def test_two_runs_of_a_mapping_do_not_overlap(ui: Ui) -> None:
 
     ui.until(look)
     assert waited
-    assert ui.statuses(*runs) == ["SUCCESS", "SUCCESS"]
+    assert set(ui.statuses(*runs)) == {"SUCCESS"}

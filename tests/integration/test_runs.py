@@ -35,7 +35,9 @@ def make(new_database: NewDatabase, tmp_path: Path) -> Make:
     """Makes a project whose source has `count` people."""
 
     def made(count: int = 100, *, rest: str = "", fields: str = FIELDS) -> ProjectBench:
-        source, target = (Side("sqlite", new_database("sqlite"), name) for name in ("people", "copy"))
+        source, target = (
+            Side("sqlite", new_database("sqlite"), name) for name in ("people", "copy")
+        )
         source.create()
         if count:
             source.put(*(person(key) for key in range(count)))
@@ -67,7 +69,9 @@ run(Project.find(explicit=Path(sys.argv[1])), "people", RunOptions(batch_size=10
 def test_f13_a_full_sync_killed_in_the_middle_goes_on_from_its_last_batch(make: Make) -> None:
     """kill -9 after six of ten batches: the next run reads the other forty records, and the copy is exact."""
     bench = make(100)
-    died = subprocess.run([sys.executable, "-c", KILLED, str(bench.folder), "60"], check=False, capture_output=True)
+    died = subprocess.run(
+        [sys.executable, "-c", KILLED, str(bench.folder), "60"], check=False, capture_output=True
+    )
     assert died.returncode == -signal.SIGKILL, died.stderr.decode()
     assert len(bench.target.rows()) == 60
     rest = bench.run(batch_size=10)
@@ -78,7 +82,9 @@ def test_f13_a_full_sync_killed_in_the_middle_goes_on_from_its_last_batch(make: 
 def test_f50_what_changes_behind_a_killed_full_sync_comes_with_the_next_delta(make: Make) -> None:
     """A record of a batch that is already in changes before the run goes on: the delta brings it."""
     bench = make(100)
-    subprocess.run([sys.executable, "-c", KILLED, str(bench.folder), "60"], check=False, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-c", KILLED, str(bench.folder), "60"], check=False, capture_output=True
+    )
     bench.source.edit(5, name="Changed meanwhile", updated_at=now())
     bench.run(batch_size=10)
     assert bench.run().updated == 1
@@ -126,7 +132,9 @@ def test_f21_a_run_whose_lease_was_taken_writes_nothing_more(make: Make) -> None
 def test_the_lease_of_a_dead_process_of_this_machine_need_not_run_out(make: Make) -> None:
     """After kill -9 the next run starts at once."""
     bench = make(100)
-    subprocess.run([sys.executable, "-c", KILLED, str(bench.folder), "60"], check=False, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-c", KILLED, str(bench.folder), "60"], check=False, capture_output=True
+    )
     assert bench.run().status == "ok"
 
 
@@ -191,7 +199,9 @@ def test_f54_a_changed_expression_is_written_without_a_storm_of_conflicts(make: 
     bench = make(50, rest="conflicts: manual\n")
     bench.run()
     bench.target.edit(3, city="Edited")
-    bench.write(fields=FIELDS.replace("name: name", "name: upper(name)"), rest=DELTA + "conflicts: manual\n")
+    bench.write(
+        fields=FIELDS.replace("name: name", "name: upper(name)"), rest=DELTA + "conflicts: manual\n"
+    )
     rebased = bench.run()
     assert (rebased.mode, rebased.updated, rebased.conflicts) == ("full", 50, 0)
     rows = bench.target.rows()
@@ -227,7 +237,9 @@ def test_f25_one_poison_record_in_a_thousand_becomes_a_dead_letter(make: Make) -
     """999 land; the one is kept whole with its error, and lands by itself once it is mended at the source."""
     fields = FIELDS.replace("name: name", 'name: {sql: "CAST(name AS BIGINT)", type: bigint}')
     bench = make(0, fields=fields, rest="conflicts: merge\n")
-    bench.source.put(*(person(key, name="poison" if key == 500 else str(key)) for key in range(1000)))
+    bench.source.put(
+        *(person(key, name="poison" if key == 500 else str(key)) for key in range(1000))
+    )
     first = bench.run()
     assert (first.inserted, first.dead_letters, first.status) == (999, 1, "waiting")
     with Store.open(bench.project.store_url) as store:
@@ -271,7 +283,12 @@ def contested(make: Make) -> tuple[ProjectBench, int]:
 def decided(bench: ProjectBench, number: int, take: Any, **values: Any) -> None:
     with Store.open(bench.project.store_url) as store:
         entry = store.conflict(number)
-        store.decide(number, Decision(take, "ann", datetime.now(UTC), entry.source_prints, entry.target_prints, values))
+        store.decide(
+            number,
+            Decision(
+                take, "ann", datetime.now(UTC), entry.source_prints, entry.target_prints, values
+            ),
+        )
 
 
 @pytest.mark.parametrize(
@@ -279,7 +296,9 @@ def decided(bench: ProjectBench, number: int, take: Any, **values: Any) -> None:
     [("source", {}, "From source"), ("target", {}, "From target"), ("merge", {}, "From source"),
      ("target", {"name": "By hand"}, "By hand")],
 )  # fmt: skip
-def test_a_decision_is_written_at_once_and_stands(take: Any, values: dict[str, str], left: str, make: Make) -> None:
+def test_a_decision_is_written_at_once_and_stands(
+    take: Any, values: dict[str, str], left: str, make: Make
+) -> None:
     """What the person chose is on the target, the conflict is applied, and the next run has nothing to do."""
     bench, number = contested(make)
     decided(bench, number, take, **values)
@@ -333,7 +352,9 @@ def test_a_strategy_that_raises_sends_the_record_to_the_queue(make: Make) -> Non
     """Not the run to its death: the other records land."""
     bench = make(10, rest="conflicts: broken\n")
     (bench.folder / "resolvers").mkdir()
-    (bench.folder / "resolvers" / "broken.py").write_text("def resolve(conflict):\n    raise KeyError('x')\n")
+    (bench.folder / "resolvers" / "broken.py").write_text(
+        "def resolve(conflict):\n    raise KeyError('x')\n"
+    )
     bench.run()
     bench.source.edit(3, name="From source", updated_at=now())
     bench.source.edit(4, name="Moved", updated_at=now())

@@ -28,7 +28,9 @@ def kept_apart(target: Endpoint) -> RecordBench:
     return bench
 
 
-def test_f48_a_kept_value_is_a_conflict_again_when_the_source_changes_that_field(target: Endpoint) -> None:
+def test_f48_a_kept_value_is_a_conflict_again_when_the_source_changes_that_field(
+    target: Endpoint,
+) -> None:
     """A decision holds the two apart: the next change of the source is not written over it in silence."""
     bench = kept_apart(target)
     outcome = bench.sync({1: HERS | {"name": "Ann T"}})
@@ -52,7 +54,9 @@ def test_f48_the_deletion_of_a_kept_record_is_a_conflict(target: Endpoint) -> No
     assert bench.record(1) == named("Anna", "Rome")
 
 
-def test_a_waiting_conflict_is_refreshed_by_the_source_and_leaves_the_target_alone(target: Endpoint) -> None:
+def test_a_waiting_conflict_is_refreshed_by_the_source_and_leaves_the_target_alone(
+    target: Endpoint,
+) -> None:
     """While a key is on hold, what else the source changes is shown, not written."""
     bench = RecordBench(target, "manual")
     bench.sync({1: ANN})
@@ -84,7 +88,9 @@ def test_a_decision_of_a_person_is_written_and_remembered(target: Endpoint) -> N
     bench.edit(1, **ANNA)
     bench.sync({1: HERS})
     with target.begin(bench.spec) as tx:
-        outcome = settle(tx, bench.batch({1: HERS}), bench.terms, decided={0: Write({"name": "Annette"})})
+        outcome = settle(
+            tx, bench.batch({1: HERS}), bench.terms, decided={0: Write({"name": "Annette"})}
+        )
         tx.commit()
     assert not outcome.waiting
     assert bench.record(1) == named("Annette", "Rome")
@@ -181,10 +187,14 @@ def locks_what_it_reads(target: Endpoint) -> bool:
 
 
 @pytest.mark.parametrize("strategy", ["target", "manual", "merge"])
-def test_f47_an_edit_between_our_read_and_our_write_is_seen(strategy: str, target: Endpoint) -> None:
+def test_f47_an_edit_between_our_read_and_our_write_is_seen(
+    strategy: str, target: Endpoint
+) -> None:
     """The source alone had moved when we read; then the target is edited: it is a conflict, never overwritten."""
     if locks_what_it_reads(target):
-        pytest.skip("sqlite: the write transaction begins before the read, so nobody can come between")
+        pytest.skip(
+            "sqlite: the write transaction begins before the read, so nobody can come between"
+        )
     bench = RecordBench(target, strategy)
     bench.sync({1: ANN})
     with edited_between(bench, lambda: bench.edit(1, name="Anna", at=NOON)) as tx:
@@ -194,10 +204,14 @@ def test_f47_an_edit_between_our_read_and_our_write_is_seen(strategy: str, targe
     assert bench.record(1) == named("Ann S" if strategy == "merge" else "Anna", "Rome")
 
 
-def test_f47_a_record_inserted_between_our_read_and_our_write_is_first_contact(target: Endpoint) -> None:
+def test_f47_a_record_inserted_between_our_read_and_our_write_is_first_contact(
+    target: Endpoint,
+) -> None:
     """We thought the key free; somebody took it: neither is lost in silence."""
     if locks_what_it_reads(target):
-        pytest.skip("sqlite: the write transaction begins before the read, so nobody can come between")
+        pytest.skip(
+            "sqlite: the write transaction begins before the read, so nobody can come between"
+        )
     bench = RecordBench(target, "manual")
     with edited_between(bench, lambda: bench.insert(1, name="Own", city="Oslo")) as tx:
         outcome = settle(tx, bench.batch({1: HERS}), bench.terms)

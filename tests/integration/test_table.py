@@ -109,7 +109,9 @@ def brought_about(row: Row, bench: RecordBench) -> None:
 
 @pytest.mark.parametrize("strategy", BUILT_IN_NAMES)
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name.replace(" ", "-"))
-def test_f28_every_row_of_the_table_settles_as_its_strategy_says(row: Row, strategy: str, target: Endpoint) -> None:
+def test_f28_every_row_of_the_table_settles_as_its_strategy_says(
+    row: Row, strategy: str, target: Endpoint
+) -> None:
     """The target ends with the strategy's exact result, what asks is queued with its images, and the loser is kept."""
     bench = RecordBench(target, strategy)
     brought_about(row, bench)
@@ -129,7 +131,9 @@ def test_f28_every_row_of_the_table_settles_as_its_strategy_says(row: Row, strat
 
 @pytest.mark.parametrize("strategy", BUILT_IN_NAMES)
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name.replace(" ", "-"))
-def test_f27_settling_the_same_batch_again_changes_nothing(row: Row, strategy: str, target: Endpoint) -> None:
+def test_f27_settling_the_same_batch_again_changes_nothing(
+    row: Row, strategy: str, target: Endpoint
+) -> None:
     """A batch delivered twice leaves the same target, writes no row, and settles no conflict anew."""
     bench = RecordBench(target, strategy)
     brought_about(row, bench)

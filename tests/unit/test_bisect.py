@@ -11,7 +11,7 @@ from syncline.endpoints.bisect import RowsRefused, bisect
 
 @given(st.integers(0, 300), st.sets(st.integers(0, 299)))
 def test_exactly_the_refused_rows_are_found(count: int, bad: set[int]) -> None:
-    """Whatever rows are refused, those are told in order, and each other row is written once, in order."""
+    """The refused rows are told in order, and each other row is written once, in order."""
     wrote: list[int] = []
 
     def attempt(part: slice) -> None:

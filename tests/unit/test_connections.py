@@ -161,3 +161,12 @@ def test_an_unnamed_memory_database_is_an_input_error() -> None:
     """The registry of `syncline.testing` names those that are open."""
     with pytest.raises(InputError):
         open_endpoint(Connection("x", "memory://nobody-made-this"))
+
+
+def test_a_memory_url_opens_the_endpoint_of_that_name() -> None:
+    """A project in a test may name a database that lives in the process."""
+    from syncline.testing import MemoryEndpoint, name_it
+
+    shop = MemoryEndpoint()
+    name_it("shop", shop)
+    assert open_endpoint(Connection("x", "memory://shop")) is shop

@@ -71,7 +71,7 @@ def test_the_engine_does_not_import_its_dagster_package() -> None:
 
 @pytest.mark.parametrize("package", ["pipelines", "resolvers"])
 def test_nothing_in_syncline_imports_what_belongs_to_a_project(package: str) -> None:
-    """pipelines/ and resolvers/ are the user's: the engine loads strategies by path, and no more."""
+    """pipelines/ and resolvers/ are the user's: the engine only loads strategies, by path."""
     assert importers(SYNCLINE, package) == []
 
 

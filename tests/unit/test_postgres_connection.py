@@ -15,17 +15,25 @@ def asked(url: str, tls: Tls = "verify") -> dict[str, object]:
 @pytest.mark.parametrize(
     ("host", "local"),
     [
-        ("localhost", True), ("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("", True), ("/run/pg", True),
-        ("db.example.org", False), ("10.0.0.1", False), ("localhost.example.org", False), ("127.0.0.1,10.0.0.1", False),
+        ("localhost", True),
+        ("127.0.0.1", True),
+        ("127.8.8.8", True),
+        ("::1", True),
+        ("", True),
+        ("/run/pg", True),
+        ("db.example.org", False),
+        ("10.0.0.1", False),
+        ("localhost.example.org", False),
+        ("127.0.0.1,10.0.0.1", False),
     ],
-)  # fmt: skip
+)
 def test_only_this_machine_is_local(host: str, local: bool) -> None:
     """Loopback and sockets are this machine; a name that merely begins so is not."""
     assert is_local(host) is local
 
 
 def test_tls_is_verified_unless_said_otherwise() -> None:
-    """A remote host is verified in full against the system's authorities; loopback is not asked for TLS."""
+    """A remote host is verified in full; loopback is not asked for TLS; the URL has its say."""
     remote = asked("postgresql://u:p@db.example.org/x")
     assert remote["sslmode"] == "verify-full"
     assert remote["sslrootcert"]

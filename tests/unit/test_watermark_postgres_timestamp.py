@@ -49,7 +49,7 @@ def test_untracked_activity_is_refused() -> None:
 
 
 def test_a_prepared_transaction_keeps_the_last_horizon() -> None:
-    """Nobody can tell when a prepared transaction began, so the horizon stays, or is none at all."""
+    """Nobody knows when a prepared transaction began: the horizon stays, or is none at all."""
 
     def prepared() -> Any:
         answers = iter([[(False, True, True, "reader")], [(LATE, True)]])
@@ -60,7 +60,7 @@ def test_a_prepared_transaction_keeps_the_last_horizon() -> None:
 
 
 def test_a_delta_reads_from_the_earlier_horizon() -> None:
-    """A server clock set back stamps rows before the last horizon, so the earlier of the two holds."""
+    """A clock set back stamps rows before the last horizon, so the earlier of the two holds."""
     since = horizon(EARLY, "at", IDENTITY)
     assert start_of(since, LATE, "at", IDENTITY) == LATE
     assert start_of(horizon(LATE, "at", IDENTITY), EARLY, "at", IDENTITY) == LATE
@@ -82,7 +82,7 @@ def test_the_table_and_the_database_must_be_the_same() -> None:
 
 
 def test_the_condition_is_inclusive_and_in_the_columns_own_clock() -> None:
-    """A zoned column is compared with the instant; one without zone with the server's wall clock, an hour early."""
+    """A zoned column is compared with the instant, one without zone with the server's clock."""
     instant = "CAST('2024-01-01T00:00:00.500000+00:00' AS timestamptz)"
 
     def paris(_: str) -> list[tuple[Any, ...]]:

@@ -61,7 +61,7 @@ def test_f23_another_database_stops(fact: str) -> None:
 
 
 def test_f55_a_source_that_went_back_in_time_stops() -> None:
-    """A snapshot before the checkpoint's is a restore or a lagging replica, never a full sync by itself."""
+    """A snapshot before the checkpoint's is a restore or a lagging replica: no full by itself."""
     with pytest.raises(GuardStopped):
         changed_since(since(), 999, IDENTITY, "t")
 
@@ -74,7 +74,7 @@ def test_too_many_transactions_are_void() -> None:
 
 
 def test_facts_that_a_role_may_not_read_are_not_compared() -> None:
-    """Where the role may not ask for system id or timeline, on either side, the other facts decide."""
+    """Where the role may not ask for system id or timeline, the other facts decide."""
     blind = {**IDENTITY, "system": "", "timeline": ""}
     assert changed_since(since(), 1000, blind, "t")
     assert changed_since(since(system="", timeline=""), 1000, IDENTITY, "t")
