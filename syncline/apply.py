@@ -53,7 +53,8 @@ def apply(
     `now` (UTC) is what a soft delete is stamped with.
     """
     n = batch.rows
-    done = Applied(*[np.zeros(n, np.bool_) for _ in range(4)])
+    inserted, updated, deleted, moved = (np.zeros(n, np.bool_) for _ in range(4))
+    done = Applied(inserted, updated, deleted, moved)
     inserts = np.flatnonzero((verdict.action == Action.INSERT) & ~seen.flagged)
     if len(inserts):
         table = _records(batch, verdict.values, shape, inserts)

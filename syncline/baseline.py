@@ -161,7 +161,7 @@ def pack(
     keys: pa.Array[Any], here: Baselines, chosen: npt.NDArray[Any], *, layout: int, epoch: int
 ) -> pa.Table:
     """The ledger rows of the chosen keys (row numbers), ready for `ledger_put`."""
-    n, width = len(chosen), here.s.shape[1]
+    n = len(chosen)
     s, t, held = here.s[chosen], here.t[chosen], here.held[chosen]
     known: Mask = np.atleast_1d(here.known[chosen].all(axis=1))
     differs: Mask = np.any(s != t, axis=1) & known
@@ -192,7 +192,7 @@ def _packed(matrix: npt.NDArray[Any], wanted: Mask, *, null: bool) -> pa.Array[A
     return pa.Array.from_buffers(pa.binary(), len(matrix), buffers)
 
 
-# --- ledger keys -----------------------------------------------------------------------------------------------------
+# --- ledger keys ---
 
 
 def encode_key(records: pa.Table, key: Mapping[str, Type]) -> pa.Array[Any]:

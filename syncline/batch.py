@@ -60,10 +60,10 @@ class Shape:
 class Batch:
     """Mapped source records: n rows.
 
-    `keys` has the target key columns, `ledger_keys` the source's native key as the ledger stores it,
-    `values` the mapped fields in the target's `types`; for a record that is gone or unknown they
-    are NULL. `source` is the record as read, for dead letters; `dead` holds, by row, why a record
-    could not be mapped.
+    `keys` has the target key columns, `ledger_keys` the source's native key as the ledger stores
+    it, `values` the mapped fields in the target's `types`; for a record that is gone or unknown
+    they are NULL. `source` is the record as read, for dead letters; `dead` holds, by row, why a
+    record could not be mapped.
     """
 
     keys: pa.Table

@@ -70,9 +70,9 @@ def set(project: Project, name: str, position: str) -> dict[str, Any]:  # noqa: 
 def rewind(project: Project, name: str, to: datetime | None = None) -> dict[str, Any]:
     """Take the checkpoint back, so that the next run reads again.
 
-    With `to` (UTC) it goes back to where the last run that began at or before that instant left it. Without, the
-    checkpoint and all baselines are forgotten: the next run is a full sync whose every record is a first contact.
-    Raises InputError where no run is old enough.
+    With `to` (UTC) it goes back to where the last run that began at or before that instant left it.
+    Without, the checkpoint and all baselines are forgotten: the next run is a full sync whose every
+    record is a first contact. Raises InputError where no run is old enough.
     """
     earlier = _position_at(project, name, to) if to is not None else None
     with opened(project, name) as run:

@@ -81,10 +81,10 @@ class FieldEffect(IntEnum):
 class Sides:
     """A batch as the table sees it: n records of f fields.
 
-    Record columns (n): `source` (Presence), `target` (it is there), `baseline` (there is a ledger row),
-    `source_was_gone`, `target_was_gone` (what that row says). Field columns (n, f): `same` (source = target),
-    `source_same` (source = s), `target_same` (target = t), `held`, `known` (the baseline has the field). `later` (n):
-    the source's clock is later than the target's.
+    Record columns (n): `source` (Presence), `target` (it is there), `baseline` (there is a ledger
+    row), `source_was_gone`, `target_was_gone` (what that row says). Field columns (n, f): `same`
+    (source = target), `source_same` (source = s), `target_same` (target = t), `held`, `known` (the
+    baseline has the field). `later` (n): the source's clock is later than the target's.
     """
 
     source: npt.NDArray[np.int8]
@@ -136,7 +136,7 @@ def classify(sides: Sides, rules: Rules) -> Change:
     records = _records(sides, rules)
     first = records == Effect.FIRST_CONTACT
     fields = _fields(sides, rules)
-    # First contact is the field table with no baseline at all: equal fields agree, clocks never contest.
+    # First contact is the field table with no baseline: equal fields agree, clocks never contest.
     fields = np.where(first[:, None], _contact(sides, rules), fields)
     contested = (fields == FieldEffect.CONTESTED) | (fields == FieldEffect.FIRST_CONTACT)
     records = np.where(first & ~contested.any(axis=1), Effect.FIELDS, records)

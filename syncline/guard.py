@@ -31,8 +31,10 @@ def check_drift(run: Opened, document: Document, allow: frozenset[str]) -> bool:
     if document.key_digest != run.bound.key_digest:
         raise GuardStopped(
             "schema",
-            f"{run.name}: the key of the mapping changed since the last run; its baselines are of the old key",
-            hint=f"give the mapping a new name, or begin anew: syncline checkpoint rewind {run.name}",
+            f"{run.name}: the key of the mapping changed since the last run; its baselines are of "
+            "the old key",
+            hint="give the mapping a new name, or begin anew: "
+            f"syncline checkpoint rewind {run.name}",
         )
     _check_identity(run, document, allow)
     _check_columns(run, document, allow)
@@ -66,7 +68,8 @@ def _check_columns(run: Opened, document: Document, allow: frozenset[str]) -> No
         raise GuardStopped(
             "schema",
             f"{run.name}: {run.read.table} changed since the last run: {'; '.join(changed)}",
-            hint=f"look at it with: syncline plan {run.name}; then: syncline run {run.name} --full --allow schema",
+            hint=f"look at it with: syncline plan {run.name}; then: "
+            f"syncline run {run.name} --full --allow schema",
         )
     for name in sorted(set(columns) - set(document.columns)):
         log.info("the source has a new column that the mapping does not read", column=name)
@@ -79,8 +82,8 @@ def check_queue_share(run: Opened, queued: int, seen: int, allow: frozenset[str]
         return
     raise GuardStopped(
         "conflicts",
-        f"{run.name}: {queued:,} of {seen:,} records would wait for a person, more than {share:.0%}; the batch was not "
-        "written",
+        f"{run.name}: {queued:,} of {seen:,} records would wait for a person, "
+        f"more than {share:.0%}; the batch was not written",
         hint="say who wins the first contact (conflicts: {first_contact: source | target}), or: "
         f"syncline run {run.name} --allow conflicts",
     )
@@ -101,13 +104,15 @@ def check_deletes(run: Opened, gone: int, known: int, allow: frozenset[str]) -> 
     if known and gone == known and known > 1 and "empty-source" not in allow:
         raise GuardStopped(
             "empty-source",
-            f"{run.name}: every record is gone from the source {run.read.table}; nothing was deleted",
+            f"{run.name}: every record is gone from the source {run.read.table}; "
+            "nothing was deleted",
             hint=f"if that is right: syncline run {run.name} --allow empty-source",
         )
     share = run.mapping.deletes.guard
     if gone > share * known and gone > 1 and not {"deletes", "empty-source"} & allow:
         raise GuardStopped(
             "deletes",
-            f"{run.name}: {gone:,} of {known:,} records are gone from the source, more than {share:.0%}; nothing was deleted",
+            f"{run.name}: {gone:,} of {known:,} records are gone from the source, "
+            f"more than {share:.0%}; nothing was deleted",
             hint=f"if that is right: syncline run {run.name} --allow deletes",
         )

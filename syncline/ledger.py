@@ -238,7 +238,8 @@ def _take(target: Target, spec: TargetSpec) -> Lease:
         ):
             left = (row.lease_until - row.now).total_seconds()
             raise LeaseHeld(
-                f"{spec.mapping} is being written by {row.holder}, whose lease runs another {left:.0f} s",
+                f"{spec.mapping} is being written by {row.holder}, "
+                f"whose lease runs another {left:.0f} s",
                 hint="wait for that run, or for its lease to run out",
             )
         epoch = row.epoch + 1 if row else 1
@@ -287,7 +288,7 @@ def _keep(lease: Lease, stop: threading.Event) -> None:
         try:
             lease.renew()
         except SynclineError:
-            # A database that can't be reached now, or a lease that is lost: the next batch finds out and says so.
+            # Can't be reached now, or the lease is lost: the next batch finds out and says so.
             continue
 
 

@@ -147,9 +147,13 @@ class Project:
         """Where the project's own strategies are; it may be missing."""
         return self.root / "resolvers"
 
-    @cached_property
+    @property
     def hooks(self) -> Hooks:
         """The project's Python functions."""
+        return self._hooks
+
+    @cached_property
+    def _hooks(self) -> Hooks:
         return Hooks(self.root)
 
     @property

@@ -195,7 +195,8 @@ def fingerprints(
 ) -> np.ndarray[Any, np.dtype[np.int64]]:
     """64-bit fingerprints of a column, one a value; stable across versions (xxh3, golden-tested).
 
-    Numbers compare by value whatever their width: an integer of one database equals the same integer of another.
+    Numbers compare by value whatever their width: an integer of one database equals the same
+    integer of another.
     """
     array = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
     array = canonical_array(array, type_)
@@ -247,7 +248,7 @@ def _mix(numbers: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.uint64]]:
 def _decimal_prints(array: pa.Array[Any]) -> np.ndarray[Any, np.dtype[np.uint64]]:
     words = arrow.words(array, 1, np.int64)[2 * array.offset : 2 * (array.offset + len(array))]
     low, high = words[0::2], words[1::2]
-    # A decimal of a column always has the column's scale, so the unscaled 128-bit integer is its value.
+    # Every decimal of a column has the column's scale: the unscaled 128-bit integer is its value.
     return _mix(_mix(low).view(np.int64) ^ np.where(high == (low >> 63), 0, high * 31 + 7))
 
 
@@ -255,7 +256,8 @@ def _bytes_prints(array: pa.Array[Any]) -> np.ndarray[Any, np.dtype[np.uint64]]:
     import polars as pl  # imported on demand: 0.2 s that a run without comparison does not pay
     import polars_hash as plh
 
-    frame = pl.DataFrame({"v": pl.from_arrow(array)})
+    column = pl.from_arrow(array)  # pyright: ignore[reportUnknownMemberType] (pa.Array without its argument)
+    frame = pl.DataFrame({"v": column})
     if frame["v"].dtype == pl.Binary:
         frame = frame.with_columns(pl.col("v").bin.encode("hex"))
     hashed = frame.select(plh.col("v").nchash.xxh3_64().fill_null(0).cast(pl.UInt64))

@@ -242,9 +242,7 @@ def ask_strategies(
 def _ask(strategy: Strategy, name: str, conflict: Conflict) -> Resolution:
     try:
         answer: Any = strategy(conflict)
-    except (
-        Exception
-    ) as error:  # a user's strategy may raise anything: the record waits, the run goes on
+    except Exception as error:  # noqa: BLE001 - a user's code: the record waits, the run goes on
         return Ask(f"strategy {name!r} raised {type(error).__name__}: {error}")
     if not isinstance(answer, (Write, Keep, Ask)):
         return Ask(f"strategy {name!r} returned {type(answer).__name__}, not Write, Keep or Ask")

@@ -48,7 +48,7 @@ class Terms:
 
     last_sync: datetime | None = None
     copies: bool = False
-    """Nothing tells who moved and the source always wins: what differs is written, and is no conflict."""
+    """Nothing tells who moved and the source always wins: what differs is written, no conflict."""
 
     exclusive: bool = False
     """Every target record is ours: without a ledger one that is gone on the source is deleted."""
@@ -131,11 +131,12 @@ def settle(
         if batch.rows == 0:
             return outcome
         moved = _round(tx, batch, terms, outcome, decided or {})
-        # A decision was made on what has just moved: it is not carried over, the record waits again.
+        # A decision was made on what has just moved: it is dropped, the record waits again.
         batch, decided = batch.take(moved), None
     if batch.rows:
         raise Transient(
-            f"{batch.rows} records of {terms.shape.mapping} keep changing on the target while being written"
+            f"{batch.rows} records of {terms.shape.mapping} keep changing on the target "
+            "while being written"
         )
     return outcome
 

@@ -258,7 +258,8 @@ class Syncing:
             return
         raise GuardStopped(
             "empty-source",
-            f"{self.run.name}: the source {self.run.read.table} is suddenly empty, the target is not; nothing was written",
+            f"{self.run.name}: the source {self.run.read.table} is suddenly empty, the target is "
+            "not; nothing was written",
             hint=f"if that is right: syncline run {self.run.name} --full --allow empty-source",
         )
 
@@ -297,7 +298,7 @@ class Syncing:
     def transact(
         self, work: Callable[[Transaction], Outcome], *, before: Callable[[], None] = lambda: None
     ) -> Outcome:
-        """Do some work in a transaction of our own; what it leaves behind is durable before it commits.
+        """Do some work in a transaction of our own; what it leaves is durable before it commits.
 
         `before` is called just before that. A transaction that is lost to another one is tried
         again, whole.

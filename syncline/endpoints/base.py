@@ -38,7 +38,7 @@ TEXT: Final = Type("text")
 ROW: Final = "__row"
 """The int32 column by which fetched rows say which of the asked keys they answer."""
 
-# --- what a table is -------------------------------------------------------------------------------------------------
+# --- what a table is ---
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class TableInfo:
     row_estimate: int | None = None
 
 
-# --- reading ---------------------------------------------------------------------------------------------------------
+# --- reading ---
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +256,7 @@ class Source(Protocol):
         ...
 
 
-# --- writing ---------------------------------------------------------------------------------------------------------
+# --- writing ---
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,7 +329,8 @@ LEDGER_SCHEMA = (
     ("k", "the source's native key: bigint, or text (`ledger.encode_key`)"),
     (
         "s",
-        "binary: 8 bytes a field, the source's fingerprints when last settled, in the order of the layout",
+        "binary: 8 bytes a field, the source's fingerprints when last settled, in the order of the "
+        "layout",
     ),
     ("t", "binary or null: the same for the target; null where it equals s"),
     ("held", "binary or null: one byte a field, 1 where a decision holds source and target apart"),
@@ -462,11 +463,17 @@ class Target(Protocol):
 
     product: str
 
-    def version(self) -> str: ...
+    def version(self) -> str:
+        """As of `Source`."""
+        ...
 
-    def tables(self) -> Sequence[str]: ...
+    def tables(self) -> Sequence[str]:
+        """As of `Source`."""
+        ...
 
-    def describe(self, table: str) -> TableInfo | None: ...
+    def describe(self, table: str) -> TableInfo | None:
+        """As of `Source`."""
+        ...
 
     def native_type(self, type_: Type, *, key: bool = False) -> str:
         """How this database would declare a column of that type.
@@ -513,7 +520,9 @@ class Target(Protocol):
         """
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """As of `Source`."""
+        ...
 
 
 class Endpoint(Source, Target, Protocol):

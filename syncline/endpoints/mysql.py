@@ -81,6 +81,8 @@ class MysqlEndpoint(SqlEndpoint):
     `product` is exact from the first connection on.
     """
 
+    bounded = watermark.BOUNDED
+
     def __init__(
         self,
         url: str,
@@ -183,10 +185,6 @@ class MysqlEndpoint(SqlEndpoint):
             for statement in statements:
                 session.run(statement + self.options())
 
-    def has_table(self, session: Session, table: str) -> bool:
-        """See `SqlEndpoint.has_table`."""
-        return place_of(session, table) is not None
-
     def check_writable(self, session: Session, table: str) -> None:
         """See `SqlEndpoint.check_writable`."""
         place = place_of(session, table)
@@ -213,7 +211,7 @@ class MysqlEndpoint(SqlEndpoint):
             changed = watermark.condition(other, column, cursor.column.type, start or "1000-01-01")
         self._begin(session, self.dialect.begin_snapshot)
         told = horizon(at, cursor.name, info.identity)
-        return told, watermark.BOUNDED, changed if start else None
+        return told, self.bounded, changed if start else None
 
     def transaction(
         self,

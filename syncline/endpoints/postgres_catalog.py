@@ -79,6 +79,7 @@ SELECT json_build_object(
   'name', c.relname,
   'kind', c.relkind,
   'estimate', c.reltuples::bigint,
+  'policies', pg_catalog.row_security_active(c.oid),
   'parts', (SELECT json_agg(tree.oid::bigint ORDER BY tree.oid) FROM tree WHERE tree.oid <> {oid}),
   'view', CASE WHEN c.relkind IN ('v', 'm') THEN pg_catalog.pg_get_viewdef(c.oid) END,
   'columns', (SELECT json_agg(facts ORDER BY attnum) FROM columns),
@@ -144,6 +145,8 @@ class PgTable:
     """Columns of each unique index that `ON CONFLICT` can name."""
     identity_always: frozenset[str]
     """Columns that an INSERT must override to set."""
+    has_policies: bool = False
+    """Row security holds for this role: COPY into the table is refused, INSERT is not."""
 
     @property
     def sql(self) -> str:
@@ -241,6 +244,7 @@ def _table(facts: Mapping[str, Any], database: Mapping[str, str]) -> PgTable:
         natives=natives,
         arbiters=tuple(frozenset(u["columns"]) for u in uniques if u["immediate"]),
         identity_always=frozenset(str(c["name"]) for c in columns if c["always"]),
+        has_policies=facts["policies"],
     )
 
 

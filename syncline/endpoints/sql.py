@@ -25,7 +25,7 @@ from syncline.endpoints.base import (
     TargetSpec,
     Transaction,
 )
-from syncline.endpoints.sql_dialect import STATE, Dialect, Term, fields_of, state_name
+from syncline.endpoints.sql_dialect import Dialect, Term, fields_of, state_name
 from syncline.endpoints.sql_lookup import look_up
 from syncline.endpoints.sql_read import Pass, SqlRead
 from syncline.endpoints.sql_session import Session, opened, take
@@ -53,6 +53,8 @@ class SqlEndpoint(ABC):
     """
 
     engine: Engine
+    bounded: Guarantee
+    """What a delta by a cursor promises here."""
 
     @property
     @abstractmethod
@@ -118,6 +120,10 @@ class SqlEndpoint(ABC):
         """Raise InputError where the table can't take part in a transaction."""
 
     # --- reading ---
+
+    def guarantee(self, spec: ReadSpec) -> Guarantee:
+        """See `base.Source.guarantee`."""
+        return self.bounded if spec.by == "timestamp" else UNTRACKED
 
     @contextmanager
     def read(
@@ -238,19 +244,10 @@ class SqlEndpoint(ABC):
             finally:
                 self._roll_back(session)
 
-    def drop_ledger(self, mapping: str) -> None:
+    def drop_ledger(self, spec: TargetSpec) -> None:
         """See `base.Target.drop_ledger`."""
         with self._session() as session:
-            session.run(f"DROP TABLE IF EXISTS {self.dialect.table(state_name(mapping))}")
-            if self.has_table(session, STATE):
-                session.run(
-                    f"DELETE FROM {self.dialect.table(STATE)} WHERE mapping = {self.dialect.mark}",  # noqa: S608
-                    (mapping,),
-                )
-
-    @abstractmethod
-    def has_table(self, session: Session, table: str) -> bool:
-        """Whether a table of that name is there."""
+            session.run(f"DROP TABLE IF EXISTS {self.dialect.table(state_name(spec.mapping))}")
 
     def close(self) -> None:
         """Give back every connection. Idempotent."""

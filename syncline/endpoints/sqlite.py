@@ -61,6 +61,7 @@ class SqliteEndpoint(SqlEndpoint):
     """
 
     product = "sqlite"
+    bounded = watermark.BOUNDED
 
     def __init__(
         self,
@@ -147,14 +148,10 @@ class SqliteEndpoint(SqlEndpoint):
                 session.run(statement)
             session.run("COMMIT")
 
-    def has_table(self, session: Session, table: str) -> bool:
-        """See `SqlEndpoint.has_table`."""
-        return kind_of(session, table) is not None
-
-    def drop_ledger(self, mapping: str) -> None:
+    def drop_ledger(self, spec: TargetSpec) -> None:
         """See `base.Target.drop_ledger`."""
         if self.path.exists():
-            super().drop_ledger(mapping)
+            super().drop_ledger(spec)
 
     def snapshot(
         self, session: Session, info: TableInfo, cursor: Field | None, since: Start | None
@@ -171,7 +168,7 @@ class SqliteEndpoint(SqlEndpoint):
             )
         seen = watermark.largest(session, self.dialect, info.name, cursor)
         changed = watermark.changed(self.dialect, cursor, since.at) if since else None
-        return horizon(seen, cursor.name, info.identity), watermark.BOUNDED, changed
+        return horizon(seen, cursor.name, info.identity), self.bounded, changed
 
     def transaction(
         self,

@@ -271,7 +271,7 @@ def test_ledger_keys_are_bytes(endpoint: MysqlEndpoint) -> None:
             tx.ledger_put(ledger_rows(["x" * 701]), fresh=True)
         tx.commit()
     assert endpoint.tables() == ["t"]
-    endpoint.drop_ledger("Customers-ä")
+    endpoint.drop_ledger(spec)
     with endpoint.begin(spec, write=False) as tx:
         assert tx.ledger_is_empty()
         assert tx.state() is None

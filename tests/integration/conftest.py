@@ -34,7 +34,7 @@ def open_url(kind: str, url: str) -> Endpoint:
 
 @pytest.fixture(params=PRODUCTS, scope="module")
 def target(request: pytest.FixtureRequest) -> Iterator[Endpoint]:
-    """A target database of each kind; the tests of a module share it, each with tables of its own."""
+    """A target database of each kind, shared by a module's tests, each with tables of its own."""
     if request.param == "memory":
         from syncline.endpoints.memory import MemoryEndpoint
 

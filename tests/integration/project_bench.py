@@ -1,4 +1,6 @@
-"""A project in a folder with a source and a target of any kind, and hands that edit both as their own users would."""
+"""A project in a folder with a source and a target of any kind, and hands that edit both as their
+own users would.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +19,14 @@ from syncline.sync import RunOptions, RunSummary, run
 _NUMBERS = itertools.count()
 COLUMNS = ("id", "name", "city", "amount", "active", "born", "updated_at")
 _DDL = {
-    "postgres": "id bigint primary key, name text, city text, amount numeric(14,2), active boolean, born date, updated_at timestamptz",
-    "mariadb": "id bigint primary key, name text, city text, amount decimal(14,2), active boolean, born date, updated_at datetime(6)",
-    "sqlite": "id bigint primary key, name text, city text, amount decimaltext(14,2), active boolean, born date, updated_at timestamptz",
+    "postgres": "id bigint primary key, name text, city text, amount numeric(14,2), "
+    "active boolean, born date, updated_at timestamptz",
+    "mariadb": "id bigint primary key, name text, city text, amount decimal(14,2), "
+    "active boolean, born date, updated_at datetime(6)",
+    "sqlite": "id bigint primary key, name text, city text, amount decimaltext(14,2), "
+    "active boolean, born date, updated_at timestamptz",
 }
+_PLACE_AND_KEY = {True: ("collection", "_id"), False: ("table", "id")}
 START = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
 FIELDS = """\
   name: name
@@ -35,17 +41,31 @@ FIELDS = """\
 def person(key: int, **changes: Any) -> dict[str, Any]:
     """A record with something of every common type; its clock moves with its key."""
     record = {
-        "id": key, "name": f"Person {key}", "city": "Rome" if key % 3 else None, "amount": Decimal(key * 7) / 100,
-        "active": key % 2 == 0, "born": dt.date(1970, 1, 1) + dt.timedelta(days=key),
+        "id": key,
+        "name": f"Person {key}",
+        "city": "Rome" if key % 3 else None,
+        "amount": Decimal(key * 7) / 100,
+        "active": key % 2 == 0,
+        "born": dt.date(1970, 1, 1) + dt.timedelta(days=key),
         "updated_at": START + dt.timedelta(seconds=key),
-    }  # fmt: skip
+    }
     return record | changes
 
 
 def now() -> dt.datetime:
-    """The present, in the milliseconds that every database keeps: what an application stamps its edits with."""
+    """The present, in the milliseconds that every database keeps: what an application stamps its
+    edits with.
+    """
     instant = dt.datetime.now(dt.UTC)
     return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
+
+
+def _sqlite_form(value: Any) -> Any:
+    if isinstance(value, dt.datetime):
+        return value.isoformat(" ")
+    if isinstance(value, dt.date):
+        return value.isoformat()
+    return str(value) if isinstance(value, Decimal) else value
 
 
 class Side:
@@ -57,7 +77,7 @@ class Side:
             import pymongo
             from bson.codec_options import CodecOptions
 
-            name = url.rsplit("/", 1)[1].split("?")[0]
+            name = url.rsplit("/", 1)[1].split("?", maxsplit=1)[0]
             self._client: Any = pymongo.MongoClient(url)
             self.documents: Any = self._client[name].get_collection(
                 table, codec_options=CodecOptions(tz_aware=True)
@@ -85,7 +105,8 @@ class Side:
             self.documents.insert_many([self._document(record) for record in records])
             return
         names = list(records[0])
-        statement = f"insert into {self.table} ({', '.join(names)}) values ({', '.join(':' + n for n in names)})"
+        columns, values = ", ".join(names), ", ".join(f":{name}" for name in names)
+        statement = f"insert into {self.table} ({columns}) values ({values})"
         with self.engine.begin() as connection:
             connection.execute(sa.text(statement), [self._row(record) for record in records])
 
@@ -123,11 +144,9 @@ class Side:
             self.engine.dispose()
 
     def _row(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        row = dict(record)
         if self.kind == "sqlite":
-            row = {name: value.isoformat(*((" ",) if isinstance(value, dt.datetime) else ())) if isinstance(value, dt.date)
-                   else str(value) if isinstance(value, Decimal) else value for name, value in row.items()}  # fmt: skip
-        return row
+            return {name: _sqlite_form(value) for name, value in record.items()}
+        return dict(record)
 
     def _document(self, record: Mapping[str, Any]) -> dict[str, Any]:
         from bson import Decimal128
@@ -173,13 +192,13 @@ class ProjectBench:
 
     def write(self, *, fields: str = FIELDS, rest: str = "", name: str | None = None) -> None:
         """Write the mapping's file."""
-        place = {True: "collection", False: "table"}
-        source_key = "_id" if self.source.kind == "mongo" else "id"
-        target_key = "_id" if self.target.kind == "mongo" else "id"
+        source, target = self.source, self.target
+        source_place, source_key = _PLACE_AND_KEY[source.kind == "mongo"]
+        target_place, target_key = _PLACE_AND_KEY[target.kind == "mongo"]
+        create = "" if target.kind == "mongo" else ", create: true"
         text = (
-            f"source: {{connection: from_here, {place[self.source.kind == 'mongo']}: {self.source.table}}}\n"
-            f"target: {{connection: to_there, {place[self.target.kind == 'mongo']}: {self.target.table}"
-            f"{'' if self.target.kind == 'mongo' else ', create: true'}}}\n"
+            f"source: {{connection: from_here, {source_place}: {source.table}}}\n"
+            f"target: {{connection: to_there, {target_place}: {target.table}{create}}}\n"
             f"key: {{{target_key}: {source_key}}}\n"
             f"fields:\n{fields}{rest}"
         )

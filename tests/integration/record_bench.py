@@ -1,4 +1,4 @@
-"""One target table with a ledger, and hands on both sides: what the decision table's tests work with."""
+"""One target table with a ledger, and hands on both sides: what the decision table's tests use."""
 
 from __future__ import annotations
 
@@ -28,13 +28,19 @@ NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
 
 
 class RecordBench:
-    """A table of people (id, name, city, at) on a target, its ledger, and the strategy that settles it."""
+    """A table of people (id, name, city, at) on a target, its ledger, and the strategy for it."""
 
     def __init__(
-        self, target: Endpoint, strategy: str = "source", *, fields: Mapping[str, str] | None = None,
-        first_contact: str | None = None, together: Sequence[Sequence[int]] = (), ledger: bool = True,
+        self,
+        target: Endpoint,
+        strategy: str = "source",
+        *,
+        fields: Mapping[str, str] | None = None,
+        first_contact: str | None = None,
+        together: Sequence[Sequence[int]] = (),
+        ledger: bool = True,
         soft: str | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.target = target
         name = f"people_{next(_NUMBERS)}"
         types = {"name": Type("text"), "city": Type("text"), "at": Type("timestamptz", 3)}
@@ -56,10 +62,17 @@ class RecordBench:
         contact = (first_contact, load_strategy(first_contact, None)) if first_contact else None
         self.terms = Terms(
             self.shape,
-            Rules(np.array([False, False, True]), np.array([n == "source" for n in names]), strategy == "source", together),
+            Rules(
+                np.array([False, False, True]),
+                np.array([n == "source" for n in names]),
+                strategy == "source",
+                together,
+            ),
             Policy(load_strategy(strategy, None), strategy, own, contact),
-            "run", 1, copies=not ledger,
-        )  # fmt: skip
+            "run",
+            1,
+            copies=not ledger,
+        )
 
     # --- the source's hand ---
 

@@ -17,7 +17,9 @@ KINDS = ["postgres", "mariadb", "sqlite", "mongo"]
 def test_a_pair_of_databases_is_kept_in_step(
     source_kind: str, target_kind: str, new_database: NewDatabase, tmp_path: Path
 ) -> None:
-    """Full, then nothing, then a delta of inserts and updates, then deletes: the target equals the source each time."""
+    """Full, then nothing, then a delta of inserts and updates, then deletes: the target equals the
+    source each time.
+    """
     source = Side(source_kind, new_database(source_kind), "people")
     target = Side(target_kind, new_database(target_kind), "people_copy")
     source.create()

@@ -67,7 +67,9 @@ run(Project.find(explicit=Path(sys.argv[1])), "people", RunOptions(batch_size=10
 
 
 def test_f13_a_full_sync_killed_in_the_middle_goes_on_from_its_last_batch(make: Make) -> None:
-    """kill -9 after six of ten batches: the next run reads the other forty records, and the copy is exact."""
+    """After `kill -9` at six of ten batches the next run reads the other forty records, and the
+    copy is exact.
+    """
     bench = make(100)
     died = subprocess.run(
         [sys.executable, "-c", KILLED, str(bench.folder), "60"], check=False, capture_output=True
@@ -80,7 +82,7 @@ def test_f13_a_full_sync_killed_in_the_middle_goes_on_from_its_last_batch(make: 
 
 
 def test_f50_what_changes_behind_a_killed_full_sync_comes_with_the_next_delta(make: Make) -> None:
-    """A record of a batch that is already in changes before the run goes on: the delta brings it."""
+    """A record of a batch already in changes before the run goes on: the delta brings it."""
     bench = make(100)
     subprocess.run(
         [sys.executable, "-c", KILLED, str(bench.folder), "60"], check=False, capture_output=True
@@ -120,8 +122,13 @@ def test_f21_a_run_whose_lease_was_taken_writes_nothing_more(make: Make) -> None
         with opened(bench.project, "people") as run, run.target.begin(run.spec) as tx:
             row = tx.state()
             assert row is not None
-            tx.put_state(epoch=row.epoch + 1, holder="thief", lease_seconds=60, document=row.document,
-                         expected_epoch=row.epoch)  # fmt: skip
+            tx.put_state(
+                epoch=row.epoch + 1,
+                holder="thief",
+                lease_seconds=60,
+                document=row.document,
+                expected_epoch=row.epoch,
+            )
             tx.commit()
 
     with pytest.raises(ledger.LeaseLost, match="taken by thief"):
@@ -195,7 +202,9 @@ def test_f54_a_changed_key_stops(make: Make) -> None:
 
 
 def test_f54_a_changed_expression_is_written_without_a_storm_of_conflicts(make: Make) -> None:
-    """The rebase writes the new expression where the target was not edited, and keeps edits of other fields."""
+    """The rebase writes the new expression where the target was not edited, and keeps edits of
+    other fields.
+    """
     bench = make(50, rest="conflicts: manual\n")
     bench.run()
     bench.target.edit(3, city="Edited")
@@ -221,7 +230,9 @@ def test_f54_a_field_added_to_the_mapping_is_filled(make: Make) -> None:
 
 
 def test_f52_a_record_that_leaves_where_is_gone(make: Make) -> None:
-    """It was read, and it does not satisfy `where` any more: its copy is deleted; one never in scope never arrives."""
+    """It was read, and does not satisfy `where` any more: its copy is deleted; one never in scope
+    never arrives.
+    """
     bench = make(20, rest="deletes: {mode: mirror, guard: 50%}\nwhere: \"city = 'Rome'\"\n")
     bench.run()
     assert set(bench.target.rows()) == {key for key in range(20) if key % 3}
@@ -234,7 +245,9 @@ def test_f52_a_record_that_leaves_where_is_gone(make: Make) -> None:
 
 
 def test_f25_one_poison_record_in_a_thousand_becomes_a_dead_letter(make: Make) -> None:
-    """999 land; the one is kept whole with its error, and lands by itself once it is mended at the source."""
+    """999 land; the one is kept whole with its error, and lands by itself once mended at the
+    source.
+    """
     fields = FIELDS.replace("name: name", 'name: {sql: "CAST(name AS BIGINT)", type: bigint}')
     bench = make(0, fields=fields, rest="conflicts: merge\n")
     bench.source.put(
@@ -299,7 +312,9 @@ def decided(bench: ProjectBench, number: int, take: Any, **values: Any) -> None:
 def test_a_decision_is_written_at_once_and_stands(
     take: Any, values: dict[str, str], left: str, make: Make
 ) -> None:
-    """What the person chose is on the target, the conflict is applied, and the next run has nothing to do."""
+    """What the person chose is on the target, the conflict is applied, and the next run has
+    nothing to do.
+    """
     bench, number = contested(make)
     decided(bench, number, take, **values)
     assert decide.apply_decisions(bench.project, "people") == 1
@@ -409,7 +424,9 @@ def test_status_says_where_a_mapping_stands(make: Make) -> None:
 
 
 def test_a_rewound_checkpoint_is_read_from_again(make: Make) -> None:
-    """Without an instant the mapping begins anew; with one it goes back to what a run of then had left."""
+    """Without an instant the mapping begins anew; with one it goes back to what a run of then
+    had left.
+    """
     bench = make(10)
     first = bench.run()
     assert first.checkpoint is not None

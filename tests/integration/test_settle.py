@@ -1,8 +1,10 @@
-"""What settling remembers: decisions, holds, soft deletes, groups, strategies of fields, edits under our hands."""
+"""What settling remembers: decisions, holds, soft deletes, groups, strategies of fields, edits
+under our hands.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,7 +33,7 @@ def kept_apart(target: Endpoint) -> RecordBench:
 def test_f48_a_kept_value_is_a_conflict_again_when_the_source_changes_that_field(
     target: Endpoint,
 ) -> None:
-    """A decision holds the two apart: the next change of the source is not written over it in silence."""
+    """A decision holds the two apart: the source's next change is not written over it in silence."""
     bench = kept_apart(target)
     outcome = bench.sync({1: HERS | {"name": "Ann T"}})
     assert outcome.conflicts == 1
@@ -136,7 +138,9 @@ def test_first_contact_may_have_a_rule_of_its_own(target: Endpoint) -> None:
 
 
 def test_a_soft_deleted_record_is_marked_and_comes_back(target: Endpoint) -> None:
-    """Gone on the source: flagged on the target. Back on the source: the flag is cleared and the values are new."""
+    """Gone on the source: flagged on the target. Back on the source: the flag is cleared and the
+    values are new.
+    """
     bench = RecordBench(target, "source", soft="deleted_at")
     bench.sync({1: ANN})
     assert bench.sync({1: None}).deleted == 1
@@ -176,7 +180,7 @@ class EditedBetween:
 
 
 @contextmanager
-def edited_between(bench: RecordBench, edit: Any) -> Iterator[Any]:
+def edited_between(bench: RecordBench, edit: Any) -> Generator[Any]:
     with bench.target.begin(bench.spec) as tx:
         yield EditedBetween(tx, edit)
 
@@ -190,7 +194,9 @@ def locks_what_it_reads(target: Endpoint) -> bool:
 def test_f47_an_edit_between_our_read_and_our_write_is_seen(
     strategy: str, target: Endpoint
 ) -> None:
-    """The source alone had moved when we read; then the target is edited: it is a conflict, never overwritten."""
+    """The source alone had moved when we read; then the target is edited: it is a conflict, never
+    overwritten.
+    """
     if locks_what_it_reads(target):
         pytest.skip(
             "sqlite: the write transaction begins before the read, so nobody can come between"

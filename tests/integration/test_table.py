@@ -22,8 +22,9 @@ HERS = {"name": "Ann S", "city": "Rome", "at": LATE}
 class Row:
     """One row of the table: how it comes about, and what each strategy leaves on the target.
 
-    `baseline`: the record synced first (None: nothing was). `target`: then edited on the target (None: deleted; {}: not
-    touched). `source`: what the source then holds. `left` by strategy, `asks` the strategies that queue it.
+    `baseline`: the record synced first (None: nothing was). `target`: then edited on the target
+    (None: deleted; {}: not touched). `source`: what the source then holds. `left` by strategy,
+    `asks` the strategies that queue it.
     """
 
     name: str
@@ -34,7 +35,7 @@ class Row:
     asks: tuple[str, ...] = ()
     kind: Kind | None = None
     unknown: bool = False
-    own: dict[str, Any] = field(default_factory=dict)
+    own: dict[str, Any] = field(default_factory=dict[str, Any])
     """A record that the target has by itself, where there is no baseline."""
 
 
@@ -50,14 +51,20 @@ ANNA = {"name": "Anna", "at": EARLY.replace(minute=1)}
 """The target's edit, earlier than the source's."""
 
 ROWS = [
-    Row("unknown source leaves the target alone", ANN, {}, HERS, everywhere(named("Ann", "Rome")), unknown=True),
+    Row(
+        "unknown source leaves the target alone", ANN, {}, HERS,
+        everywhere(named("Ann", "Rome")), unknown=True,
+    ),
     Row("gone on both is a tombstone", ANN, None, None, everywhere(None)),
-    Row("the target's own record is left", None, {}, None, everywhere(named("Own", "Oslo")), own={"name": "Own", "city": "Oslo"}),
+    Row(
+        "the target's own record is left", None, {}, None,
+        everywhere(named("Own", "Oslo")), own=named("Own", "Oslo"),
+    ),
     Row("gone and untouched is deleted", ANN, {}, None, everywhere(None)),
     Row(
         "gone but edited is a conflict", ANN, ANNA, None,
-        {"source": None, "target": named("Anna", "Rome"), "latest": named("Anna", "Rome"), "merge": named("Anna", "Rome"),
-         "manual": named("Anna", "Rome")}, ("latest", "manual"), Kind.UPDATE_DELETE,
+        everywhere(named("Anna", "Rome")) | {"source": None},
+        ("latest", "manual"), Kind.UPDATE_DELETE,
     ),
     Row("new is inserted", None, {}, HERS, everywhere(named("Ann S", "Rome"))),
     Row(
@@ -66,14 +73,16 @@ ROWS = [
     ),
     Row(
         "deleted on the target but changed is a conflict", ANN, None, HERS,
-        {"source": named("Ann S", "Rome"), "target": None, "latest": None, "merge": named("Ann S", "Rome"), "manual": None},
+        {"source": named("Ann S", "Rome"), "target": None, "latest": None,
+         "merge": named("Ann S", "Rome"), "manual": None},
         ("latest", "manual"), Kind.DELETE_UPDATE,
     ),
     Row("the same on both is a baseline", None, {}, ANN, everywhere(named("Ann", "Rome")), own=ANN),
     Row(
         "different on both is first contact", None, {}, HERS,
-        {"source": named("Ann S", "Rome"), "target": named("Own", "Oslo"), "latest": named("Ann S", "Rome"),
-         "merge": named("Ann S", "Rome"), "manual": named("Own", "Oslo")},
+        {"source": named("Ann S", "Rome"), "target": named("Own", "Oslo"),
+         "latest": named("Ann S", "Rome"), "merge": named("Ann S", "Rome"),
+         "manual": named("Own", "Oslo")},
         ("manual",), Kind.FIRST_CONTACT, own={"name": "Own", "city": "Oslo", "at": EARLY},
     ),
     Row("nothing moved", ANN, {}, ANN, everywhere(named("Ann", "Rome"))),
@@ -82,11 +91,16 @@ ROWS = [
         "only the target moved", ANN, ANNA, ANN,
         everywhere(named("Anna", "Rome")) | {"source": named("Ann", "Rome")},
     ),
-    Row("both moved to the same", ANN, {"name": "Ann S", "at": EARLY}, HERS, everywhere(named("Ann S", "Rome"))),
+    Row(
+        "both moved to the same", ANN, {"name": "Ann S", "at": EARLY}, HERS,
+        everywhere(named("Ann S", "Rome")),
+    ),
     Row(
         "both moved the same field", ANN, ANNA, HERS,
-        {"source": named("Ann S", "Rome"), "target": named("Anna", "Rome"), "latest": named("Ann S", "Rome"),
-         "merge": named("Ann S", "Rome"), "manual": named("Anna", "Rome")}, ("manual",), Kind.BOTH_CHANGED,
+        {"source": named("Ann S", "Rome"), "target": named("Anna", "Rome"),
+         "latest": named("Ann S", "Rome"), "merge": named("Ann S", "Rome"),
+         "manual": named("Anna", "Rome")},
+        ("manual",), Kind.BOTH_CHANGED,
     ),
     Row(
         "each moved a field of its own", ANN, {"city": "Bonn", "at": EARLY}, HERS,
@@ -112,7 +126,9 @@ def brought_about(row: Row, bench: RecordBench) -> None:
 def test_f28_every_row_of_the_table_settles_as_its_strategy_says(
     row: Row, strategy: str, target: Endpoint
 ) -> None:
-    """The target ends with the strategy's exact result, what asks is queued with its images, and the loser is kept."""
+    """The target ends with the strategy's exact result, what asks is queued with its images, and
+    the loser is kept.
+    """
     bench = RecordBench(target, strategy)
     brought_about(row, bench)
     outcome = bench.sync({1: row.source}, unknown=row.unknown)
@@ -134,7 +150,7 @@ def test_f28_every_row_of_the_table_settles_as_its_strategy_says(
 def test_f27_settling_the_same_batch_again_changes_nothing(
     row: Row, strategy: str, target: Endpoint
 ) -> None:
-    """A batch delivered twice leaves the same target, writes no row, and settles no conflict anew."""
+    """A batch delivered twice leaves the same target, writes no row, settles no conflict anew."""
     bench = RecordBench(target, strategy)
     brought_about(row, bench)
     bench.sync({1: row.source}, unknown=row.unknown)

@@ -16,6 +16,14 @@ from syncline.record import NULL_FINGERPRINT, Type
 
 LAYOUT = (("name", "d1", "text"), ("age", "d2", "bigint"), ("city", "d3", "text"))
 INT64 = st.integers(-(2**63), 2**63 - 1)
+RECORD = st.tuples(
+    st.lists(INT64, min_size=3, max_size=3),
+    st.lists(INT64, min_size=3, max_size=3),
+    st.lists(st.booleans(), min_size=3, max_size=3),
+    st.integers(0, 3),
+    st.integers(0, 2),
+)
+"""s, t, held, gone and hold of a record of three fields."""
 
 
 def stored(rows: pa.Table) -> pa.Table:
@@ -23,8 +31,7 @@ def stored(rows: pa.Table) -> pa.Table:
     return rows.append_column(ROW, pa.array(np.arange(rows.num_rows, dtype=np.int32)))
 
 
-@given(st.lists(st.tuples(st.lists(INT64, min_size=3, max_size=3), st.lists(INT64, min_size=3, max_size=3),
-                          st.lists(st.booleans(), min_size=3, max_size=3), st.integers(0, 3), st.integers(0, 2)), max_size=6))  # fmt: skip
+@given(st.lists(RECORD, max_size=6))
 def test_what_is_packed_is_unpacked_the_same(
     records: list[tuple[list[int], list[int], list[bool], int, int]],
 ) -> None:
@@ -46,7 +53,8 @@ def test_a_hold_without_a_baseline_knows_no_field() -> None:
     b = none_of(1, 3)
     b.present[:], b.gone[:], b.hold[:] = True, 3, 2
     back = unpack(stored(pack(pa.array(["k"]), b, np.arange(1), layout=0, epoch=1)), 1, [LAYOUT], 0)
-    assert back.present[0] and back.hold[0] == 2
+    assert back.present[0]
+    assert back.hold[0] == 2
     assert not back.known.any()
 
 
@@ -81,7 +89,7 @@ KEYS = {
     "decimal(14,2)": [Decimal("1.10"), Decimal("-99.99")],
     "date": [dt.date(2024, 2, 29)],
     "timestamptz": [dt.datetime(2024, 1, 1, 1, 2, 3, 456789, dt.UTC)],
-    "timestamp": [dt.datetime(1969, 12, 31, 23, 59, 59, 1)],
+    "timestamp": [dt.datetime(1969, 12, 31, 23, 59, 59, 1)],  # noqa: DTZ001 - it has no zone
     "bytes": [b"\x00\xff"],
     "bool": [True, False],
 }

@@ -7,6 +7,7 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from syncline.classify import Effect, FieldEffect, Presence, Rules, Sides, classify
@@ -27,7 +28,10 @@ def one(
     later: bool = False,
 ) -> Sides:
     """One record of one field; `baseline` is (source was there, target was there), or None."""
-    flag = lambda value: np.array([[value]])  # noqa: E731
+
+    def flag(value: bool) -> npt.NDArray[np.bool_]:
+        return np.array([[value]])
+
     return Sides(
         source=np.array([source], np.int8),
         target=np.array([target]),
@@ -43,10 +47,16 @@ def one(
     )
 
 
-def expected_record(
-    source: Presence, target: bool, baseline: tuple[bool, bool] | None, same: bool, source_same: bool,
-    target_same: bool, held: bool, restores: bool,
-) -> Effect:  # fmt: skip
+def expected_record(  # noqa: PLR0911 - one return for each row of the table
+    source: Presence,
+    target: bool,
+    baseline: tuple[bool, bool] | None,
+    same: bool,
+    source_same: bool,
+    target_same: bool,
+    held: bool,
+    restores: bool,
+) -> Effect:
     """DESIGN section 5, read as prose: one record, one field."""
     if source is Presence.UNKNOWN:
         return Effect.NOTHING
@@ -119,8 +129,16 @@ def test_every_combination_of_field_states_has_the_effect_of_the_design(restores
     """
     rules = Rules(np.zeros(1, bool), np.array([restores]), restores)
     for same, source_same, target_same, held, known in itertools.product([False, True], repeat=5):
-        sides = one(Presence.HERE, True, (True, True), same=same, source_same=source_same, target_same=target_same,
-                    held=held, known=known)  # fmt: skip
+        sides = one(
+            Presence.HERE,
+            True,
+            (True, True),
+            same=same,
+            source_same=source_same,
+            target_same=target_same,
+            held=held,
+            known=known,
+        )
         got = FieldEffect(classify(sides, rules).fields[0, 0])
         assert got == expected_field(same, source_same, target_same, held, known, restores)
 
@@ -149,8 +167,16 @@ def two(**columns: list[bool]) -> Sides:
         for name in ("same", "source_same", "target_same", "held")
     }
     true, false = np.array([True]), np.array([False])
-    return Sides(np.array([Presence.HERE], np.int8), true, true, false, false, flags["same"], flags["source_same"],
-                 flags["target_same"], flags["held"], np.array([[True, True]]), false)  # fmt: skip
+    return Sides(
+        source=np.array([Presence.HERE], np.int8),
+        target=true,
+        baseline=true,
+        source_was_gone=false,
+        target_was_gone=false,
+        **flags,
+        known=np.array([[True, True]]),
+        later=false,
+    )
 
 
 def test_fields_of_a_group_move_as_one() -> None:

@@ -56,8 +56,16 @@ def test_text_fingerprints_are_the_published_xxh3() -> None:
 def test_null_has_one_fingerprint_in_every_type(name: str) -> None:
     """NULL equals NULL, and no zero, empty text or false."""
     type_ = parse_type(name)
-    zero = {"text": "", "bytes": b"", "json": "0", "date": dt.date(1970, 1, 1), "decimal(14,2)": Decimal(0),
-            "timestamptz": dt.datetime(1970, 1, 1, tzinfo=dt.UTC), "bool": False}.get(name, 0)  # fmt: skip
+    zeros: dict[str, Any] = {
+        "text": "",
+        "bytes": b"",
+        "json": "0",
+        "date": dt.date(1970, 1, 1),
+        "decimal(14,2)": Decimal(0),
+        "timestamptz": dt.datetime(1970, 1, 1, tzinfo=dt.UTC),
+        "bool": False,
+    }
+    zero = zeros.get(name, 0)
     null, other = fingerprints(pa.array([None, zero], type_.arrow), type_)
     assert null == NULL_FINGERPRINT != other
 
@@ -71,8 +79,13 @@ def test_integers_compare_by_value_whatever_their_width() -> None:
 
 def test_slices_have_the_fingerprints_of_their_rows() -> None:
     """Arrow slices share buffers; a fingerprint must read its own part of them."""
-    for type_, values in [(Type("decimal", 20, 2), [Decimal(i) for i in range(9)]), (Type("text"), list("abcdefghi")),
-                          (Type("double"), [float(i) for i in range(9)]), (Type("bool"), [True, False] * 4 + [None])]:  # fmt: skip
+    columns: list[tuple[Type, list[Any]]] = [
+        (Type("decimal", 20, 2), [Decimal(i) for i in range(9)]),
+        (Type("text"), list("abcdefghi")),
+        (Type("double"), [float(i) for i in range(9)]),
+        (Type("bool"), [True, False] * 4 + [None]),
+    ]
+    for type_, values in columns:
         whole = pa.array(values, type_.arrow)
         assert list(fingerprints(whole.slice(3, 4), type_)) == list(fingerprints(whole, type_)[3:7])
 

@@ -34,8 +34,8 @@ def values(resolution: Resolution) -> Any:
     return resolution.values
 
 
-GONE_SOURCE = {"source": None, "contested": frozenset(), "source_moved": frozenset()}
-GONE_TARGET = {"target": None, "contested": frozenset(), "source_moved": frozenset()}
+GONE_SOURCE: dict[str, Any] = {"source": None, "contested": frozenset(), "source_moved": frozenset()}
+GONE_TARGET: dict[str, Any] = {"target": None, "contested": frozenset(), "source_moved": frozenset()}
 
 
 def test_source_writes_what_it_moved() -> None:
@@ -105,7 +105,8 @@ def test_merge_of_a_deletion_keeps_the_record_that_is_there() -> None:
 def test_a_file_of_the_project_is_a_strategy(tmp_path: Path) -> None:
     """`resolvers/shout.py` is `strategy: shout`."""
     (tmp_path / "shout.py").write_text(
-        "from syncline.conflict import Write\n\ndef resolve(conflict):\n    return Write({'name': 'ANN'})\n"
+        "from syncline.conflict import Write\n\n"
+        "def resolve(conflict):\n    return Write({'name': 'ANN'})\n"
     )
     assert values(load_strategy("shout", tmp_path)(conflict())) == {"name": "ANN"}
 
@@ -120,9 +121,13 @@ def test_shadowing_a_built_in_strategy_is_refused(name: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("x = 1", "no function resolve"), ("def resolve(): ...", "no function resolve"), ("1/0", "ZeroDivisionError"),
-     ("def (", "SyntaxError")],
-)  # fmt: skip
+    [
+        ("x = 1", "no function resolve"),
+        ("def resolve(): ...", "no function resolve"),
+        ("1/0", "ZeroDivisionError"),
+        ("def (", "SyntaxError"),
+    ],
+)
 def test_a_broken_strategy_file_is_named_with_its_error(
     text: str, said: str, tmp_path: Path
 ) -> None:

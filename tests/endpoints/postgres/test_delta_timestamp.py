@@ -65,7 +65,7 @@ def test_f08_many_rows_of_one_timestamp_are_paged(
 def test_f02_a_prepared_transaction_keeps_the_horizon(
     endpoint: PostgresEndpoint, stamped: psycopg.Connection[Any]
 ) -> None:
-    """The horizon does not move while a prepared transaction is open: nobody knows when it began."""
+    """The horizon stays while a prepared transaction is open: nobody knows when it began."""
     row = stamped.execute("SHOW max_prepared_transactions").fetchone()
     if row == ("0",):
         pytest.skip("this server allows no prepared transactions")

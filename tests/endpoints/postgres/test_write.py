@@ -331,3 +331,25 @@ def test_leaving_without_commit_rolls_back(
     assert written(database, "SELECT count(*) FROM t") == [(0,)]
     with endpoint.begin(things) as tx:
         assert tx.state() is None
+
+
+def test_a_target_with_row_security_is_written(
+    reader: PostgresEndpoint, database: psycopg.Connection[Any]
+) -> None:
+    """Where policies hold for the role, which COPY refuses, rows are inserted, updated and deleted."""
+    database.execute("CREATE TABLE v (id bigint PRIMARY KEY, n int)")
+    database.execute("GRANT ALL ON v TO syncline_reader")
+    database.execute("GRANT CREATE ON SCHEMA public TO syncline_reader")
+    database.execute("ALTER TABLE v ENABLE ROW LEVEL SECURITY")
+    database.execute("CREATE POLICY p ON v USING (n < 10)")
+    database.execute("INSERT INTO v VALUES (9, 90)")
+    spec = target(reader, "v", {"id": "bigint"}, {"n": "integer"})
+    rows = pa.table({"id": ints(1, 2), "n": pa.array([1, 2], pa.int32())})
+    with reader.begin(spec) as tx:
+        assert tx.insert(rows).landed.all()
+        assert tx.fetch(pa.table({"id": ints(9)})).rows.num_rows == 0
+        current = seen(tx, rows.select(["id"]))
+        moved = rows.set_column(1, "n", pa.array([5, 6], pa.int32()))
+        assert tx.update(moved, {"n": np.ones(2, np.bool_)}, current).landed.all()
+        tx.commit()
+    assert written(database, "SELECT * FROM v ORDER BY id") == [(1, 5), (2, 6), (9, 90)]
