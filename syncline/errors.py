@@ -56,7 +56,7 @@ class InputError(SynclineError):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with an input: where it stands (`file:line`), its path inside, and what it is."""
+    """One thing wrong with an input: where (`file:line`), its path inside the file, and what."""
 
     where: str
     path: str

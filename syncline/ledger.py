@@ -50,8 +50,6 @@ class Unfinished:
     after: str | None = None
     started_empty: bool = False
     read: int = 0
-    scanned: bool = False
-    """All pages are in; deletes and parked records are left."""
 
 
 @dataclass(slots=True)

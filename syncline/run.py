@@ -160,8 +160,15 @@ def shape_of(run: Opened, document: Document) -> Shape:
     )
 
 
-def terms_of(run: Opened, document: Document, *, run_id: str, epoch: int) -> Terms:
-    """The terms on which this run settles records."""
+def terms_of(
+    run: Opened,
+    document: Document,
+    *,
+    run_id: str,
+    epoch: int,
+    waiting: frozenset[str] = frozenset(),
+) -> Terms:
+    """The terms on which this run settles records; `waiting` as in `Terms`."""
     rules = run.mapping.conflicts
     names = [field.name for field in run.bound.fields]
     strategies = [rules.fields.get(name, rules.strategy) for name in names]
@@ -181,6 +188,7 @@ def terms_of(run: Opened, document: Document, *, run_id: str, epoch: int) -> Ter
         by_clock=run.detects_by_clock,
         last_sync=datetime.fromisoformat(last) if last else None,
         copies=_copies(run),
+        waiting=waiting,
         exclusive=run.mapping.exclusive,
     )
 

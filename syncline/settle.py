@@ -50,6 +50,9 @@ class Terms:
     copies: bool = False
     """Nothing tells who moved and the source always wins: what differs is written, no conflict."""
 
+    waiting: frozenset[str] = frozenset()
+    """Without a ledger: the keys that the control store has something waiting for."""
+
     exclusive: bool = False
     """Every target record is ours: without a ledger one that is gone on the source is deleted."""
 
@@ -125,11 +128,12 @@ def settle(
     """
     outcome = Outcome()
     batch = _without_null_keys(batch, terms, outcome)
+    whole = batch
     if fresh:
         batch = batch.take(_fill(tx, batch, terms, outcome))
     for _ in range(ROUNDS):
         if batch.rows == 0:
-            return outcome
+            break
         moved = _round(tx, batch, terms, outcome, decided or {})
         # A decision was made on what has just moved: it is dropped, the record waits again.
         batch, decided = batch.take(moved), None
@@ -138,7 +142,16 @@ def settle(
             f"{batch.rows} records of {terms.shape.mapping} keep changing on the target "
             "while being written"
         )
+    if terms.waiting:
+        outcome.released += _landed(whole, terms, outcome)
     return outcome
+
+
+def _landed(batch: Batch, terms: Terms, outcome: Outcome) -> list[str]:
+    """The keys of the batch that something waited for, and for which nothing waits any more."""
+    left = {waiting.ledger_key for waiting in outcome.waiting}
+    left |= {letter.ledger_key for letter in outcome.letters if letter.ledger_key}
+    return sorted((terms.waiting & {str(key) for key in batch.ledger_keys.to_pylist()}) - left)
 
 
 def _fill(tx: Transaction, batch: Batch, terms: Terms, outcome: Outcome) -> Rows:

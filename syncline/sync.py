@@ -34,6 +34,7 @@ from syncline.log import redacted
 from syncline.read import Page, pages
 from syncline.run import Opened, opened, terms_of
 from syncline.settle import Outcome, settle
+from syncline.store.model import State
 from syncline.store.store import Store
 
 if TYPE_CHECKING:
@@ -48,6 +49,10 @@ RETRYING: Final = Retrying(
     reraise=True,
 )
 """A transaction that a deadlock or a serialization failure ended is tried again, whole."""
+
+
+MANY: Final = 1_000_000
+"""More than ever wait: the limits of dead letters and the guard of conflicts see to that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +188,13 @@ class Syncing:
         rebased = check_drift(self.run, self.document, self.options.allow)
         mode = self._mode(rebased)
         started = self.lease.started.isoformat()
-        self.terms = terms_of(self.run, self.document, run_id=self.run_id, epoch=self.lease.epoch)
+        self.terms = terms_of(
+            self.run,
+            self.document,
+            run_id=self.run_id,
+            epoch=self.lease.epoch,
+            waiting=self._waiting(),
+        )
         decide.write_decided(self)
         try:
             horizon = self._read(mode)
@@ -204,6 +215,16 @@ class Syncing:
             self._finish(horizon, started)
         return self.summary(mode)
 
+    def _waiting(self) -> frozenset[str]:
+        """Without a ledger, what waits is known to the control store alone."""
+        if self.run.spec.ledger:
+            return frozenset()
+        name = self.run.name
+        letters = self.store.dead_letters(name, limit=MANY)
+        entries = self.store.conflicts(mapping=name, state=State.OPEN, limit=MANY)
+        keys = {letter.ledger_key for letter in letters if letter.ledger_key is not None}
+        return frozenset(keys | {entry.ledger_key for entry in entries})
+
     def _mode(self, rebased: bool) -> Mode:
         mode = self.options.mode
         if mode == "backfill":
@@ -220,8 +241,6 @@ class Syncing:
             else None
         )
         unfinished = self._unfinished(mode)
-        if unfinished is not None and unfinished.scanned:
-            return unfinished.horizon
         after = unfinished.after if unfinished else None
         spec, window = self.run.read, self.options.window
         with self.run.source.read(spec, mode=mode, since=since, after=after, window=window) as read:

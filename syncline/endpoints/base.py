@@ -329,8 +329,7 @@ LEDGER_SCHEMA = (
     ("k", "the source's native key: bigint, or text (`ledger.encode_key`)"),
     (
         "s",
-        "binary: 8 bytes a field, the source's fingerprints when last settled, in the order of the "
-        "layout",
+        "binary: 8 bytes a field, the source's fingerprints when last settled, in layout order",
     ),
     ("t", "binary or null: the same for the target; null where it equals s"),
     ("held", "binary or null: one byte a field, 1 where a decision holds source and target apart"),

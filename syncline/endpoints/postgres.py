@@ -13,6 +13,7 @@ from syncline.endpoints import postgres_ledger as ledger
 from syncline.endpoints import postgres_source as source
 from syncline.endpoints.base import (
     DeltaBy,
+    Guarantee,
     Mode,
     Range,
     Read,
@@ -94,6 +95,10 @@ class PostgresEndpoint:
         """See `Source.best_delta`."""
         return source.best_delta(info, cursor)
 
+    def guarantee(self, spec: ReadSpec) -> Guarantee:
+        """See `Source.guarantee`."""
+        return source.guarantee(spec)
+
     def read(
         self,
         spec: ReadSpec,
@@ -160,9 +165,11 @@ class PostgresEndpoint:
             session.run(LOCK.format(table=catalog.spelled(spec.table)))
             yield PostgresTransaction(session, spec, write=write)
 
-    def drop_ledger(self, mapping: str) -> None:
-        """See `Target.drop_ledger`: in every schema that has one of this mapping."""
+    def drop_ledger(self, spec: TargetSpec) -> None:
+        """See `Target.drop_ledger`."""
         with self._pool.session(WRITE) as session:
-            for schema in ledger.schemas(session, mapping):
-                ledger.drop(session, mapping, schema)
+            found = catalog.load(session, spec.table)
+            # The target table may be gone already: then the ledger stands where its name says.
+            schema = found.schema if found else catalog.schema_of(session, spec.table)
+            ledger.drop(session, spec.mapping, schema)
             session.commit()

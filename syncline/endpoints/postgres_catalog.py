@@ -179,6 +179,12 @@ def spelled(table: str) -> str:
     return ident(schema, name) if dot else ident(table)
 
 
+def schema_of(session: Session, table: str) -> str:
+    """The schema that a table's name means, whether the table is there or not."""
+    schema, dot, _ = table.partition(".")
+    return schema if dot else str(session.rows("SELECT current_schema()::text AS schema")[0][0])
+
+
 def load(session: Session, table: str) -> PgTable | None:
     """The table as it is now, or None where there is none."""
     found = session.rows(FIND.format(name=literal(spelled(table))))

@@ -38,11 +38,6 @@ CREATE TABLE IF NOT EXISTS {table} (
   held bytea
 )
 """
-SCHEMAS: Final = """
-SELECT DISTINCT n.nspname AS schema
-FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind = 'r' AND c.relname IN ({ledger}, {state})
-"""
 DROP: Final = "DROP TABLE IF EXISTS {table}"
 EXISTS: Final = "SELECT pg_catalog.to_regclass({table}) IS NOT NULL AS found"
 
@@ -61,7 +56,6 @@ NEXT_STATE: Final = """
 UPDATE {table} SET epoch = {epoch}, holder = {holder}, lease_until = {lease}, document = {document}
 WHERE mapping = {mapping} AND epoch = {expected} RETURNING epoch
 """
-DROP_STATE: Final = "DELETE FROM {table} WHERE mapping = {mapping}"
 
 ANY_ROW: Final = "SELECT EXISTS (SELECT FROM {table}) AS found"
 FETCH: Final = """
@@ -116,12 +110,6 @@ def exists(session: Session, schema: str, name: str) -> bool:
     return bool(session.rows(EXISTS.format(table=literal(ident(schema, name))))[0][0])
 
 
-def schemas(session: Session, mapping: str) -> list[str]:
-    """The schemas that may keep a ledger or a state row of the mapping."""
-    query = SCHEMAS.format(ledger=literal(ledger_name(mapping)), state=literal(STATE_TABLE))
-    return [str(schema) for (schema,) in session.rows(query)]
-
-
 def prepare(session: Session, spec: TargetSpec, schema: str) -> None:
     """Create what is not there yet."""
     if not exists(session, schema, STATE_TABLE):
@@ -136,10 +124,8 @@ def prepare(session: Session, spec: TargetSpec, schema: str) -> None:
 
 
 def drop(session: Session, mapping: str, schema: str) -> None:
-    """Remove ledger and state row."""
+    """Remove the ledger; the state row stays, since its epoch must never be used again."""
     session.run(DROP.format(table=ident(schema, ledger_name(mapping))))
-    if exists(session, schema, STATE_TABLE):
-        session.run(DROP_STATE.format(table=ident(schema, STATE_TABLE), mapping=literal(mapping)))
 
 
 def _key_sql(type_: Type, *, collated: bool = False) -> str:

@@ -44,6 +44,12 @@ def best_delta(info: TableInfo, cursor: str | None) -> DeltaBy:
     return "timestamp" if column and column.type.name in postgres_timestamp.CURSOR_TYPES else "none"
 
 
+def guarantee(spec: ReadSpec) -> Guarantee:
+    """See `Source.guarantee`."""
+    known = {"xmin": postgres_xmin.GUARANTEE, "timestamp": postgres_timestamp.GUARANTEE}
+    return known.get(spec.by, _NONE)
+
+
 @contextmanager
 def snapshot(pool: Pool, table: str) -> Generator[tuple[Session, PgTable]]:
     """A session in a snapshot that begins with the table locked against DDL, and that table."""
@@ -89,7 +95,13 @@ def open_read(
         mark = _Mark(session, spec, table, at)
         parts = mark.delta(since) if mode == "delta" else _parts(spec, table, mode, window)
         yield PostgresRead(
-            session, table, spec, parts, horizon=mark.horizon, guarantee=mark.guarantee, after=after
+            session,
+            table,
+            spec,
+            parts,
+            horizon=mark.horizon,
+            guarantee=guarantee(spec),
+            after=after,
         )
 
 
@@ -126,11 +138,6 @@ class _Mark:
         if self._spec.by == "timestamp":
             return postgres_timestamp.horizon(self._at, self._spec.cursor or "", self._identity)
         return dump("none", self._identity)
-
-    @property
-    def guarantee(self) -> Guarantee:
-        known = {"xmin": postgres_xmin.GUARANTEE, "timestamp": postgres_timestamp.GUARANTEE}
-        return known.get(self._spec.by, _NONE)
 
     def delta(self, since: str | None) -> list[Pass]:
         """The passes over what changed since a horizon."""

@@ -198,6 +198,15 @@ class Mapping(Strict):
     _document: Document = PrivateAttr(default_factory=lambda: Document("mapping", None))
     _path: Path | None = PrivateAttr(None)
 
+    @model_validator(mode="after")
+    def _knows_its_own(self) -> Mapping:
+        if self.deletes.mode != "ignore" and self.detect != "ledger" and not self.exclusive:
+            raise ValueError(
+                f"`deletes: {self.deletes.mode}` without a ledger can't tell this mapping's records "
+                "from the target's own: write `exclusive: true`, or `detect: ledger`"
+            )
+        return self
+
     @property
     def name(self) -> str:
         """The stem of the mapping's file."""

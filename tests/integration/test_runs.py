@@ -494,3 +494,27 @@ def test_soft_deletes_into_a_table_that_the_run_creates(make: Make) -> None:
     assert bench.run().inserted == 1
     assert in_step(bench)
     assert bench.target.sql("select id from copy where deleted_at is not null") == []
+
+
+def test_f25_a_dead_letter_of_a_mapping_without_a_ledger_goes_when_its_record_lands(make: Make) -> None:
+    """Mended at the source, it comes with the next delta and leaves the list by itself."""
+    fields = FIELDS.replace("name: name", 'name: {sql: "CAST(name AS BIGINT)", type: bigint}')
+    bench = make(0, fields=fields)
+    bench.source.put(*(person(key, name="poison" if key == 5 else str(key)) for key in range(10)))
+    assert bench.run().dead_letters == 1
+    bench.source.edit(5, name="500", updated_at=now())
+    summary = bench.run()
+    assert (summary.inserted, summary.status) == (1, "ok")
+
+
+def test_deletes_without_a_ledger_need_the_word_exclusive(make: Make) -> None:
+    """Else the target's own records could not be told from ours."""
+    bench = make(10, rest="deletes: mirror\nconflicts: {detect: none}\n")
+    with pytest.raises(MappingErrors, match="exclusive: true"):
+        bench.run()
+    bench.write(rest=DELTA + "deletes: {mode: mirror, guard: 50%}\nexclusive: true\nconflicts: {detect: none}\n")
+    bench.run()
+    bench.source.remove(2)
+    bench.target.put(person(99))
+    assert bench.run().deleted == 2
+    assert in_step(bench)

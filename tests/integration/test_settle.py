@@ -33,7 +33,7 @@ def kept_apart(target: Endpoint) -> RecordBench:
 def test_f48_a_kept_value_is_a_conflict_again_when_the_source_changes_that_field(
     target: Endpoint,
 ) -> None:
-    """A decision holds the two apart: the source's next change is not written over it in silence."""
+    """A decision holds the two apart: the source's next change is not written over it silently."""
     bench = kept_apart(target)
     outcome = bench.sync({1: HERS | {"name": "Ann T"}})
     assert outcome.conflicts == 1

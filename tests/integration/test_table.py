@@ -58,7 +58,7 @@ ROWS = [
     Row("gone on both is a tombstone", ANN, None, None, everywhere(None)),
     Row(
         "the target's own record is left", None, {}, None,
-        everywhere(named("Own", "Oslo")), own=named("Own", "Oslo"),
+        everywhere(named("Own", "Oslo")), own={"name": "Own", "city": "Oslo"},
     ),
     Row("gone and untouched is deleted", ANN, {}, None, everywhere(None)),
     Row(

@@ -34,8 +34,16 @@ def values(resolution: Resolution) -> Any:
     return resolution.values
 
 
-GONE_SOURCE: dict[str, Any] = {"source": None, "contested": frozenset(), "source_moved": frozenset()}
-GONE_TARGET: dict[str, Any] = {"target": None, "contested": frozenset(), "source_moved": frozenset()}
+GONE_SOURCE: dict[str, Any] = {
+    "source": None,
+    "contested": frozenset(),
+    "source_moved": frozenset(),
+}
+GONE_TARGET: dict[str, Any] = {
+    "target": None,
+    "contested": frozenset(),
+    "source_moved": frozenset(),
+}
 
 
 def test_source_writes_what_it_moved() -> None:

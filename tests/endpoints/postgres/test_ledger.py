@@ -139,9 +139,10 @@ def test_a_ledger_is_made_under_concurrency_and_dropped(
     assert len(ledger_name(mapping)) == 63
     assert ledger_name(mapping) != ledger_name(mapping + "x")
     assert endpoint.tables() == ["public.t"]
-    endpoint.drop_ledger(mapping)
+    endpoint.drop_ledger(spec)
     found = written(
         database, "SELECT count(*) FROM pg_tables WHERE tablename LIKE 'syncline_ledger%'"
     )
     assert found == [(0,)]
-    endpoint.drop_ledger(mapping)
+    database.execute("DROP TABLE t")
+    endpoint.drop_ledger(spec)

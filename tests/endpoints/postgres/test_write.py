@@ -336,7 +336,7 @@ def test_leaving_without_commit_rolls_back(
 def test_a_target_with_row_security_is_written(
     reader: PostgresEndpoint, database: psycopg.Connection[Any]
 ) -> None:
-    """Where policies hold for the role, which COPY refuses, rows are inserted, updated and deleted."""
+    """Where policies hold for the role, which COPY refuses, rows are inserted and updated."""
     database.execute("CREATE TABLE v (id bigint PRIMARY KEY, n int)")
     database.execute("GRANT ALL ON v TO syncline_reader")
     database.execute("GRANT CREATE ON SCHEMA public TO syncline_reader")
