@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("syncline")
 
+SAME_DATABASE: Final = ("system", "database")
+"""The facts of a table's identity that no DDL changes; one that a role may not see is empty."""
+
 FEW: Final = 100
 """So many conflicts may always wait, whatever their share: a small table is no storm."""
 
@@ -44,7 +47,9 @@ def check_drift(run: Opened, document: Document, allow: frozenset[str]) -> bool:
 def _check_identity(run: Opened, document: Document, allow: frozenset[str]) -> None:
     now = run.bound.source_info.identity
     moved = [
-        k for k, v in document.identity.items() if k.startswith("system") and now.get(k, v) != v
+        fact
+        for fact, was in document.identity.items()
+        if fact in SAME_DATABASE and was and now.get(fact) and now[fact] != was
     ]
     if moved and "other-database" not in allow:
         raise GuardStopped(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sqlite3
 import subprocess
 import sys
 import zipfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -77,6 +80,44 @@ def test_the_installed_package_is_not_the_checkout(installed: Path, tmp_path: Pa
         cwd=tmp_path,
     )
     assert Path(told.strip()).is_relative_to(installed.parent)
+
+
+STRATEGIES = ("source", "target", "latest", "merge", "manual")
+RESULT = {"source": "from source", "target": "from target", "latest": "from source", "merge": "from source",
+          "manual": "from target"}  # fmt: skip
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_the_wheel_makes_a_project_and_settles_conflicts(
+    strategy: str, installed: Path, tmp_path: Path
+) -> None:
+    """`init`, a mapping, a full run, an edit on both sides, a delta: with each built-in strategy."""
+    syncline = str(installed / "syncline")
+    _run(syncline, "init", "shop", cwd=tmp_path)
+    shop = tmp_path / "shop"
+    (shop / ".env").write_text(
+        f"SOURCE_URL=sqlite:///{tmp_path}/source.db\nTARGET_URL=sqlite:///{tmp_path}/target.db\n"
+    )
+    (shop / "mappings" / "people.yaml").write_text(
+        "source: {connection: source, table: people}\n"
+        "target: {connection: target, table: people, create: true}\n"
+        "key: {id: id}\n"
+        "fields: {name: name, at: at}\n"
+        "delta: {cursor: at}\n"
+        f"conflicts: {{strategy: {strategy}, clock: at, detect: ledger}}\n"
+    )
+    with closing(sqlite3.connect(tmp_path / "source.db")) as source, source:
+        source.execute("create table people (id integer primary key, name text, at timestamptz)")
+        source.execute("insert into people values (1, 'Ann', '2024-01-01 00:00:00+00:00')")
+    _run(syncline, "run", "people", cwd=shop)
+    with closing(sqlite3.connect(tmp_path / "source.db")) as source, source:
+        source.execute("update people set name = 'from source', at = '2024-01-03 00:00:00+00:00'")
+    with closing(sqlite3.connect(tmp_path / "target.db")) as target, target:
+        target.execute("update people set name = 'from target', at = '2024-01-02 00:00:00+00:00'")
+    summary = json.loads(_run(syncline, "run", "people", "--json", cwd=shop))
+    assert (summary["conflicts"], summary["queued"]) == (1, int(strategy == "manual"))
+    with closing(sqlite3.connect(tmp_path / "target.db")) as target:
+        assert target.execute("select name from people").fetchall() == [(RESULT[strategy],)]
 
 
 def _run(*argv: str, cwd: Path) -> str:
