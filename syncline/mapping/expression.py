@@ -7,6 +7,7 @@ allow list: kinds of nodes here, functions in `functions`.
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
@@ -26,6 +27,8 @@ Node = dict[str, Any]
 Operator = Literal["=", "<>", "<", "<=", ">", ">="]
 RECORD: Final = "s"
 """What rendered expressions call the source record."""
+
+_LONE_NAME: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 _NODES: Final = frozenset(
     {
@@ -130,13 +133,21 @@ def _functions() -> Functions:
         return functions_of(_parser())
 
 
+def _quoted(text: str) -> str:
+    """A lone name, quoted: `at`, `order` and `user` are words of SQL, and columns of many a table."""
+    name = text.strip()
+    if not _LONE_NAME.fullmatch(name) or name.lower() in {"null", "true", "false"}:
+        return text
+    return ".".join(f'"{part}"' for part in name.split("."))
+
+
 def _parse(text: str) -> Node:
     # Brackets and new lines keep a comment or a second statement inside.
     with _lock:
         answer = rows(
             _parser(),
             "SELECT json_serialize_sql(?, skip_default := true)",
-            [f"SELECT (\n{text}\n)"],
+            [f"SELECT (\n{_quoted(text)}\n)"],
         )
     parsed: Node = json.loads(answer[0][0])
     if parsed["error"]:

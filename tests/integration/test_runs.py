@@ -496,7 +496,9 @@ def test_soft_deletes_into_a_table_that_the_run_creates(make: Make) -> None:
     assert bench.target.sql("select id from copy where deleted_at is not null") == []
 
 
-def test_f25_a_dead_letter_of_a_mapping_without_a_ledger_goes_when_its_record_lands(make: Make) -> None:
+def test_f25_a_dead_letter_of_a_mapping_without_a_ledger_goes_when_its_record_lands(
+    make: Make,
+) -> None:
     """Mended at the source, it comes with the next delta and leaves the list by itself."""
     fields = FIELDS.replace("name: name", 'name: {sql: "CAST(name AS BIGINT)", type: bigint}')
     bench = make(0, fields=fields)
@@ -512,7 +514,10 @@ def test_deletes_without_a_ledger_need_the_word_exclusive(make: Make) -> None:
     bench = make(10, rest="deletes: mirror\nconflicts: {detect: none}\n")
     with pytest.raises(MappingErrors, match="exclusive: true"):
         bench.run()
-    bench.write(rest=DELTA + "deletes: {mode: mirror, guard: 50%}\nexclusive: true\nconflicts: {detect: none}\n")
+    bench.write(
+        rest=DELTA
+        + "deletes: {mode: mirror, guard: 50%}\nexclusive: true\nconflicts: {detect: none}\n"
+    )
     bench.run()
     bench.source.remove(2)
     bench.target.put(person(99))
