@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ import pyarrow as pa
 
 from syncline import arrow
 from syncline.baseline import SOURCE_GONE, decode_key, encode_key
-from syncline.batch import Batch, gone_batch
+from syncline.batch import Batch, Shape, gone_batch
 from syncline.endpoints.base import ROW, Transaction
 from syncline.guard import check_deletes
 from syncline.settle import Outcome, settle
@@ -30,27 +31,42 @@ if TYPE_CHECKING:
 BATCH = 10_000
 
 
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The records that are gone from the source, in batches, and how many records were known."""
+
+    batches: tuple[Batch, ...]
+    known: int
+
+    @property
+    def count(self) -> int:
+        """How many are gone."""
+        return sum(batch.rows for batch in self.batches)
+
+
 def reconcile(syncing: Syncing) -> None:
     """Settle the records that are gone from the source.
 
     Raises GuardStopped before the first delete.
     """
-    run = syncing.run
+    found = find(syncing.run, syncing.terms.shape)
+    check_deletes(syncing.run, found.count, found.known, syncing.options.allow)
+    for batch in found.batches:
+        syncing.transact(lambda tx, batch=batch: _settle(tx, batch, syncing))
+
+
+def find(run: Opened, shape: Shape) -> Gone:
+    """The records that came from the source and that it has no more, proven; writes nothing."""
     if not (run.spec.ledger or run.mapping.exclusive):
-        return  # nothing tells our records from the target's own
+        return Gone((), 0)  # nothing tells our records from the target's own
     with (
         tempfile.TemporaryDirectory(prefix="syncline-") as folder,
         duckdb.connect(str(Path(folder) / "keys.duckdb")) as db,
     ):
         known = _gather(db, run)
-        candidates = list(_missing(db))
-    gone = [batch for keys in candidates if (batch := _proven(run, syncing, keys)) is not None]
-    count = sum(batch.rows for batch in gone)
-    if count == 0:
-        return
-    check_deletes(run, count, known, syncing.options.allow)
-    for batch in gone:
-        syncing.transact(lambda tx, batch=batch: _settle(tx, batch, syncing))
+        missing = list(_missing(db))
+    proven = [_proven(run, shape, keys) for keys in missing]
+    return Gone(tuple(batch for batch in proven if batch is not None), known)
 
 
 def _settle(tx: Transaction, batch: Batch, syncing: Syncing) -> Outcome:
@@ -99,7 +115,7 @@ def _missing(db: duckdb.DuckDBPyConnection) -> Iterator[pa.Array[Any]]:
         yield rows.slice(start, BATCH).column("k").combine_chunks()
 
 
-def _proven(run: Opened, syncing: Syncing, ledger_keys: pa.Array[Any]) -> Batch | None:
+def _proven(run: Opened, shape: Shape, ledger_keys: pa.Array[Any]) -> Batch | None:
     """Those of the missing keys that a probe in a newer snapshot does not find either."""
     source_keys = decode_key(ledger_keys, run.source_key)
     found, _ = run.source.fetch(run.read, source_keys)
@@ -108,9 +124,7 @@ def _proven(run: Opened, syncing: Syncing, ledger_keys: pa.Array[Any]) -> Batch 
     if not absent.any():
         return None
     mask = pa.array(absent)
-    return gone_batch(
-        syncing.terms.shape, target_keys(run, source_keys).filter(mask), ledger_keys.filter(mask)
-    )
+    return gone_batch(shape, target_keys(run, source_keys).filter(mask), ledger_keys.filter(mask))
 
 
 def target_keys(run: Opened, source_keys: pa.Table) -> pa.Table:

@@ -106,7 +106,7 @@ def check_deletes(run: Opened, gone: int, known: int, allow: frozenset[str]) -> 
     """Stop before the first delete where too many records, or all of them, are gone from the
     source.
     """
-    if known and gone == known and known > 1 and "empty-source" not in allow:
+    if gone == known and known > 1 and "empty-source" not in allow:
         raise GuardStopped(
             "empty-source",
             f"{run.name}: every record is gone from the source {run.read.table}; "

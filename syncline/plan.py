@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from syncline import ledger
+from syncline import gone, ledger
 from syncline.baseline import decode_key
 from syncline.batch import Batch, Seen, record
 from syncline.classify import Effect, FieldEffect, Presence
 from syncline.endpoints.base import ROW, Mode, SourceBatch
 from syncline.errors import CheckpointVoid, GuardStopped, InputError
-from syncline.guard import check_drift
+from syncline.guard import check_deletes, check_drift
 from syncline.ledger import Document
 from syncline.read import page, pages
 from syncline.resolve import Action, Verdict
@@ -91,6 +91,8 @@ def plan(
         except CheckpointVoid as void:
             report.stopped = f"the checkpoint can't be continued from: {void}"
             _read(run, terms, document, "full", report, limit)
+        if run.sees_gone and run.bound.target_info is not None:
+            _gone(run, terms, report, limit)
         return report
 
 
@@ -110,6 +112,19 @@ def _read(
         ):
             report.read += one.read
             _judge(run, terms, one.batch, report, limit)
+
+
+def _gone(run: Opened, terms: Terms, report: PlanReport, limit: int) -> None:
+    """What would be deleted, or contested, because the source has it no more."""
+    if report.mode == "delta" and run.mapping.deletes.reconcile != "always":
+        return
+    found = gone.find(run, terms.shape)
+    for batch in found.batches:
+        _judge(run, terms, batch, report, limit)
+    try:
+        check_deletes(run, found.count, found.known, frozenset())
+    except GuardStopped as stopped:
+        report.stopped = f"{stopped.reason}: {stopped}"
 
 
 def _judge(run: Opened, terms: Terms, batch: Batch, report: PlanReport, limit: int) -> None:

@@ -162,6 +162,11 @@ def the_project() -> Project:
     return project
 
 
+def given_project() -> Path | None:
+    """The directory that `--project` names, for what needs no project that is there already."""
+    return _given.get().project
+
+
 def _begin_logs(given: Given, project: Project) -> None:
     from syncline import log
     from syncline.connections import secrets_of

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from syncline.cli import show
-from syncline.cli.command import JsonOption, chosen, end, note, tell, the_project
+from syncline.cli.command import (
+    JsonOption,
+    chosen,
+    end,
+    given_project,
+    note,
+    tell,
+    the_project,
+)
 from syncline.cli.run import All, Names
 from syncline.errors import InputError, MappingErrors, Problem, SynclineError
 
@@ -190,4 +198,4 @@ def demo(
     """
     from syncline.demo import main
 
-    end([main(clean=clean)])
+    end([main(clean=clean, project=given_project())])

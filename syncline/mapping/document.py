@@ -133,7 +133,7 @@ class _Reader:
         data: Any = None
         documents = 0
         try:
-            events = cast("Iterator[Any]", cast("Any", YAML(typ="rt", pure=True)).parse(text))
+            events = cast("Iterator[Any]", cast("Any", YAML(typ="safe", pure=True)).parse(text))
             for event in events:
                 if isinstance(event, DocumentStartEvent):
                     documents += 1

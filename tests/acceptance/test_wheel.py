@@ -83,15 +83,16 @@ def test_the_installed_package_is_not_the_checkout(installed: Path, tmp_path: Pa
 
 
 STRATEGIES = ("source", "target", "latest", "merge", "manual")
-RESULT = {"source": "from source", "target": "from target", "latest": "from source", "merge": "from source",
-          "manual": "from target"}  # fmt: skip
+RESULT = {name: "from target" for name in ("target", "manual")} | {
+    name: "from source" for name in ("source", "latest", "merge")
+}
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_the_wheel_makes_a_project_and_settles_conflicts(
     strategy: str, installed: Path, tmp_path: Path
 ) -> None:
-    """`init`, a mapping, a full run, an edit on both sides, a delta: with each built-in strategy."""
+    """`init`, a mapping, a full run, edits on both sides, a delta: with each strategy."""
     syncline = str(installed / "syncline")
     _run(syncline, "init", "shop", cwd=tmp_path)
     shop = tmp_path / "shop"

@@ -385,14 +385,15 @@ def test_a_strategy_that_raises_sends_the_record_to_the_queue(make: Make) -> Non
 
 def test_plan_says_what_a_run_would_do_and_writes_nothing(make: Make) -> None:
     """Counts and samples as the run will make them; neither rows, ledger nor state are touched."""
-    bench = make(10, rest="conflicts: manual\ndeletes: mirror\n")
+    bench = make(10, rest="conflicts: manual\ndeletes: {mode: mirror, guard: 50%}\n")
     first = plan(bench.project, "people")
     assert (first.mode, first.counts["insert"]) == ("full", 10)
     assert not bench.target.sql("select name from sqlite_master")
     bench.run()
     bench.source.edit(3, name="Moved", updated_at=now())
+    bench.source.remove(4)
     again = plan(bench.project, "people")
-    assert (again.mode, again.counts["update"]) == ("delta", 1)
+    assert (again.mode, again.counts["update"], again.counts["delete"]) == ("delta", 1, 1)
     (sample,) = [s for s in again.samples if s["effect"] == "update"]
     assert sample["fields"]["name"] == ["Person 3", "Moved"]
     json.dumps(again.as_dict(), default=str)

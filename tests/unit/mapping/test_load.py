@@ -238,3 +238,13 @@ def test_a_directory_gives_its_mappings_and_the_problems_of_the_others(tmp_path:
     assert found
     assert all("b.yaml:" in problem.where for problem in found)
     assert load_mappings(tmp_path / "missing") == ([], [])
+
+
+def test_a_folded_text_is_read_as_yaml_folds_it() -> None:
+    """`>-` joins its lines by a space, and puts nothing else in."""
+    text = (
+        "source: {connection: a, table: t}\ntarget: {connection: b, table: t}\nkey: {id: id}\n"
+        "fields:\n  size: >-\n    case when a > 1 then 'big'\n    else 'small' end\n"
+    )
+    rule = parse_mapping(text, "folded").fields["size"]
+    assert rule.sql == "case when a > 1 then 'big' else 'small' end"
