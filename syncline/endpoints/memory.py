@@ -38,7 +38,7 @@ _NAMED: Final[dict[str, MemoryEndpoint]] = {}
 
 
 def name_it(name: str, endpoint: MemoryEndpoint) -> None:
-    """Make the endpoint what the URL `memory://NAME` of a project's connection opens, in this process."""
+    """Make the endpoint what the URL `memory://NAME` of a connection opens, in this process."""
     _NAMED[name] = endpoint
 
 

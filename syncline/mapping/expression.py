@@ -134,7 +134,7 @@ def _functions() -> Functions:
 
 
 def _quoted(text: str) -> str:
-    """A lone name, quoted: `at`, `order` and `user` are words of SQL, and columns of many a table."""
+    """A lone name, quoted: `at`, `order`, `user` are words of SQL, and columns of many a table."""
     name = text.strip()
     if not _LONE_NAME.fullmatch(name) or name.lower() in {"null", "true", "false"}:
         return text

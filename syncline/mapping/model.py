@@ -203,7 +203,7 @@ class Mapping(Strict):
         if self.deletes.mode != "ignore" and self.detect != "ledger" and not self.exclusive:
             raise ValueError(
                 f"`deletes: {self.deletes.mode}` without a ledger can't tell this mapping's records "
-                "from the target's own: write `exclusive: true`, or `detect: ledger`"
+                "from others of the target: write `exclusive: true`, or `detect: ledger`"
             )
         return self
 

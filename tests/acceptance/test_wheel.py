@@ -83,9 +83,9 @@ def test_the_installed_package_is_not_the_checkout(installed: Path, tmp_path: Pa
 
 
 STRATEGIES = ("source", "target", "latest", "merge", "manual")
-RESULT = {name: "from target" for name in ("target", "manual")} | {
-    name: "from source" for name in ("source", "latest", "merge")
-}
+RESULT = dict.fromkeys(("target", "manual"), "from target") | dict.fromkeys(
+    ("source", "latest", "merge"), "from source"
+)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
