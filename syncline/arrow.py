@@ -70,9 +70,32 @@ def lengths(column: pa.Array[Any]) -> npt.NDArray[Any]:
     return numbers(_compute.binary_length(column), -1)
 
 
+def ascends(column: Any) -> bool:
+    """Whether each value is greater than the one before it; False where there is a NULL."""
+    if column.null_count:
+        return False
+    rises = _compute.greater(column.slice(1), column.slice(0, max(len(column) - 1, 0)))
+    return _compute.all(rises, min_count=0).as_py()
+
+
 def distinct(column: Any) -> int:
     """How many different values a column has, NULL included."""
     return _compute.count_distinct(column, mode="all").as_py()
+
+
+def distinct_rows(of: pa.Table) -> int:
+    """How many different rows a table has; NULL equals NULL."""
+    return cast("Any", of).group_by(of.column_names, use_threads=False).aggregate([]).num_rows
+
+
+def contains(column: Any, pattern: str) -> bool:
+    """Whether any text of the column contains a match of the regular expression."""
+    return bool(_compute.any(_compute.match_substring_regex(column, pattern)).as_py())
+
+
+def concatenated(*parts: Any) -> pa.Array[Any]:
+    """Texts put together row by row; a part is a column or one text."""
+    return _compute.binary_join_element_wise(*parts, "")
 
 
 def replace(

@@ -27,6 +27,8 @@ TARGET_GONE: Final = 2
 NOT_HELD: Final = 0
 WAITS: Final = 1
 DEAD: Final = 2
+_ESCAPED: Final = r'["\\\x00-\x1f]'
+"""What JSON writes in another way inside a text."""
 
 Prints = npt.NDArray[np.int64]
 Layout = tuple[tuple[str, str, str], ...]
@@ -161,17 +163,20 @@ def pack(
     keys: pa.Array[Any], here: Baselines, chosen: npt.NDArray[Any], *, layout: int, epoch: int
 ) -> pa.Table:
     """The ledger rows of the chosen keys (row numbers), ready for `ledger_put`."""
-    n = len(chosen)
-    s, t, held = here.s[chosen], here.t[chosen], here.held[chosen]
-    known: Mask = np.atleast_1d(here.known[chosen].all(axis=1))
-    differs: Mask = np.any(s != t, axis=1) & known
-    any_held: Mask = np.any(held, axis=1) & known
+    n, whole = len(chosen), len(chosen) == len(keys)
+    s, t, held, all_known = (
+        rows if whole else rows[chosen] for rows in (here.s, here.t, here.held, here.known)
+    )
+    known: Mask = np.atleast_1d(all_known.all(axis=1))
+    # A new record has one image for both sides, and most ledgers hold nothing apart.
+    differs: Mask = np.zeros(n, np.bool_) if t is s else np.any(s != t, axis=1) & known
+    any_held: Mask = np.any(held, axis=1) & known if held.any() else np.zeros(n, np.bool_)
     return arrow.table(
         {
-            "k": arrow.take(keys, chosen) if n < len(keys) else keys,
+            "k": keys if whole else arrow.take(keys, chosen),
             "s": _packed(s.astype("<i8", copy=False), known, null=False),
             "t": _packed(t.astype("<i8", copy=False), differs, null=True),
-            "held": _packed(held.astype(np.uint8), any_held, null=True),
+            "held": _packed(held.view(np.uint8), any_held, null=True),
             "gone": arrow.array(here.gone[chosen]),
             "hold": arrow.array(here.hold[chosen]),
             "layout": arrow.array(np.full(n, layout, np.int32)),
@@ -182,11 +187,12 @@ def pack(
 
 def _packed(matrix: npt.NDArray[Any], wanted: Mask, *, null: bool) -> pa.Array[Any]:
     """One binary value a row: the row's bytes where wanted, else null (or empty)."""
+    if null and not wanted.any():
+        return arrow.nulls(len(matrix), pa.binary())
     size = matrix.dtype.itemsize * matrix.shape[1]
-    lengths = np.where(wanted, size, 0)
     offsets = np.zeros(len(matrix) + 1, np.int32)
-    np.cumsum(lengths, out=offsets[1:])
-    data = np.ascontiguousarray(matrix[wanted]).tobytes()
+    np.cumsum(wanted * np.int32(size), out=offsets[1:])
+    data = (matrix if wanted.all() else matrix[wanted]).tobytes()
     validity = arrow.array(wanted).buffers()[1] if null else None
     buffers = [validity, pa.py_buffer(offsets.tobytes()), pa.py_buffer(data)]
     return pa.Array.from_buffers(pa.binary(), len(matrix), buffers)
@@ -203,10 +209,17 @@ def encode_key(records: pa.Table, key: Mapping[str, Type]) -> pa.Array[Any]:
     types = list(key.values())
     if len(parts) == 1:
         return parts[0].cast(pa.int64()) if types[0].is_integer else _text(parts[0], types[0])
-    texts = [_text(part, type_).to_pylist() for part, type_ in zip(parts, types, strict=True)]
-    return pa.array(
-        [json.dumps(values, ensure_ascii=False) for values in zip(*texts, strict=True)], pa.string()
-    )
+    return _json_lists([_text(part, type_) for part, type_ in zip(parts, types, strict=True)])
+
+
+def _json_lists(texts: Sequence[pa.Array[Any]]) -> pa.Array[Any]:
+    """Row by row the texts as a JSON list, as `json.dumps(.., ensure_ascii=False)` writes it."""
+    if any(text.null_count or arrow.contains(text, _ESCAPED) for text in texts):
+        rows = zip(*(text.to_pylist() for text in texts), strict=True)
+        return pa.array([json.dumps(row, ensure_ascii=False) for row in rows], pa.string())
+    between = ['["', *['", "'] * (len(texts) - 1)]
+    parts = [part for pair in zip(between, texts, strict=True) for part in pair]
+    return arrow.concatenated(*parts, '"]')
 
 
 def decode_key(keys: pa.Array[Any], key: Mapping[str, Type]) -> pa.Table:

@@ -77,6 +77,8 @@ def opened(
     with all that does not fit, Unreachable, CredentialsRefused.
     """
     mapping = project.mapping(name)
+    # Every variable that is missing is told at once, before a database is opened.
+    project.connections.select([mapping.source.connection, mapping.target.connection])
     with ExitStack() as stack:
         source = project.open(mapping.source.connection)
         stack.callback(source.close)

@@ -202,7 +202,7 @@ class Mapping(Strict):
     def _knows_its_own(self) -> Mapping:
         if self.deletes.mode != "ignore" and self.detect != "ledger" and not self.exclusive:
             raise ValueError(
-                f"`deletes: {self.deletes.mode}` without a ledger can't tell this mapping's records "
+                f"`deletes: {self.deletes.mode}` without a ledger can't tell our own records "
                 "from others of the target: write `exclusive: true`, or `detect: ledger`"
             )
         return self

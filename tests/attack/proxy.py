@@ -1,0 +1,147 @@
+"""A TCP proxy that a test puts before a server, to cut, slow down or swallow what passes."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+import time
+from typing import Literal, Self
+from urllib.parse import urlsplit
+
+Toward = Literal["server", "client"]
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close sends RST and drops what is still unsent
+
+
+class Proxy:
+    """Relays to the server of a URL; `url` is the same database through the proxy.
+
+    `delay` seconds are added to each piece that passes. `open` False refuses new connections.
+    """
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._server = (parts.hostname or "127.0.0.1", parts.port or 0)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        user, at, _ = parts.netloc.rpartition("@")
+        here = f"{user}{at}127.0.0.1:{self._listener.getsockname()[1]}"
+        self.url = parts._replace(netloc=here).geturl()
+        self.delay = 0.0
+        self.open = True
+        self.swallowing: frozenset[Toward] = frozenset()
+        """Directions in which pieces vanish while the connection stays: a black hole."""
+        self.struck = 0
+        """How often an armed strike hit."""
+        self._strike: tuple[bytes, bool] | None = None
+        self._pairs: set[tuple[socket.socket, socket.socket]] = set()
+        self._lock = threading.Lock()
+        self._start(self._accept)
+
+    def strike(self, words: bytes, *, delivered: bool) -> None:
+        """Cut the next connection whose client says `words`, once.
+
+        `delivered`: the server gets them, and only its answer is lost. Else they never arrive.
+        """
+        with self._lock:
+            self._strike = (words, delivered)
+
+    def cut(self) -> None:
+        """Reset every connection there is."""
+        with self._lock:
+            pairs = list(self._pairs)
+        for pair in pairs:
+            self._close(pair)
+
+    def close(self) -> None:
+        """Stop listening, and cut what is left."""
+        self.open = False
+        # A thread that waits in accept() would keep the port: shutdown wakes it.
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.cut()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _start(self, work: object, *args: object) -> None:
+        threading.Thread(target=work, args=args, name="proxy", daemon=True).start()  # type: ignore[arg-type]
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            if not self.open:
+                self._reset(client)
+                continue
+            try:
+                server = socket.create_connection(self._server, timeout=10)
+            except OSError:
+                self._reset(client)
+                continue
+            server.settimeout(None)
+            for end in (client, server):
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            pair = (client, server)
+            with self._lock:
+                self._pairs.add(pair)
+            self._start(self._relay, pair, "server")
+            self._start(self._relay, pair, "client")
+
+    def _relay(self, pair: tuple[socket.socket, socket.socket], toward: Toward) -> None:
+        source, sink = pair if toward == "server" else pair[::-1]
+        try:
+            while piece := source.recv(65536):
+                if self.delay:
+                    time.sleep(self.delay)
+                if toward in self.swallowing:
+                    continue
+                hit = self._hit(piece) if toward == "server" else None
+                if hit is not None:
+                    self._end_of(pair, piece if hit else None)
+                    return
+                sink.sendall(piece)
+        except OSError:
+            pass
+        self._close(pair)
+
+    def _hit(self, piece: bytes) -> bool | None:
+        """Whether the armed strike's words pass here, and then whether they are delivered."""
+        with self._lock:
+            if self._strike is None or self._strike[0] not in piece.upper():
+                return None
+            _, delivered = self._strike
+            self._strike = None
+        return delivered
+
+    def _end_of(self, pair: tuple[socket.socket, socket.socket], piece: bytes | None) -> None:
+        client, server = pair
+        if piece is not None:
+            with self._lock:
+                self._pairs.discard(pair)
+            self._reset(client)  # before the server can answer: its answer has nowhere to go
+            server.sendall(piece)
+            time.sleep(0.3)  # the server works on; a reset now could stop it before it has read
+            self._reset(server)
+        self._close(pair)
+        self.struck += 1
+
+    def _close(self, pair: tuple[socket.socket, socket.socket]) -> None:
+        with self._lock:
+            self._pairs.discard(pair)
+        for end in pair:
+            self._reset(end)
+
+    @staticmethod
+    def _reset(end: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        with contextlib.suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
+        end.close()
