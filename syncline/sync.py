@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -139,9 +140,9 @@ def run(project: Project, name: str, options: RunOptions = RunOptions()) -> RunS
                 status = (
                     "cancelled" if isinstance(error, Cancelled | KeyboardInterrupt) else "failed"
                 )
-                store.finish_run(
-                    run_id, status, {}, error=redacted(f"{type(error).__name__}: {error}")
-                )
+                told = redacted(f"{type(error).__name__}: {error}")
+                with suppress(SynclineError):  # a store that is down must not hide what happened
+                    store.finish_run(run_id, status, {}, error=told)
                 raise
             store.finish_run(run_id, summary.status, {**summary.as_dict(), "position": position})
             log.info(
@@ -246,14 +247,14 @@ class Syncing:
         with self.run.source.read(spec, mode=mode, since=since, after=after, window=window) as read:
             self.guarantee = read.guarantee.level
             if mode != "full":
-                self._settle_pages(read, fresh=False)
+                self._settle_pages(read, full=False)
                 return read.horizon
             if unfinished is None:
                 unfinished = Unfinished(
                     read.horizon, self.run.bound.digest, started_empty=self._target_is_empty()
                 )
             self.document.unfinished = unfinished
-            self._settle_pages(read, fresh=unfinished.started_empty)
+            self._settle_pages(read, full=True)
             if self.read + unfinished.read == 0:
                 self._check_empty_source()
             return unfinished.horizon
@@ -282,7 +283,9 @@ class Syncing:
             hint=f"if that is right: syncline run {self.run.name} --full --allow empty-source",
         )
 
-    def _settle_pages(self, read: Read, *, fresh: bool) -> None:
+    def _settle_pages(self, read: Read, *, full: bool) -> None:
+        unfinished = self.document.unfinished if full else None
+        fresh = unfinished is not None and unfinished.started_empty
         with self.run.bound.mapper() as mapper:
             shape = self.terms.shape
             for page in pages(
@@ -293,15 +296,16 @@ class Syncing:
                 sees_gone=self.run.sees_gone,
                 compared=shape.ledger or not fresh,
             ):
-                self._settle_page(page, fresh=fresh)
+                self._settle_page(page, full=full, fresh=fresh)
                 if self.options.cancelled is not None and self.options.cancelled():
                     raise Cancelled(
                         f"{self.run.name} was cancelled after {self.read} records",
                         hint="run it again to go on from there",
                     )
 
-    def _settle_page(self, page: Page, *, fresh: bool) -> None:
-        unfinished = self.document.unfinished
+    def _settle_page(self, page: Page, *, full: bool, fresh: bool) -> None:
+        # A backfill meanwhile must not move a full sync that is unfinished.
+        unfinished = self.document.unfinished if full else None
 
         def work(tx: Transaction) -> Outcome:
             outcome = settle(tx, page.batch, self.terms, fresh=fresh)

@@ -524,3 +524,13 @@ def test_deletes_without_a_ledger_need_the_word_exclusive(make: Make) -> None:
     bench.target.put(person(99))
     assert bench.run().deleted == 2
     assert in_step(bench)
+
+
+def test_a_backfill_does_not_move_a_full_sync_that_is_unfinished(make: Make) -> None:
+    """Killed after six batches, then a backfill of the end: the full sync keeps its own place."""
+    bench = make(100)
+    command = [sys.executable, "-c", KILLED, str(bench.folder), "60"]
+    subprocess.run(command, check=False, capture_output=True)
+    assert bench.run(mode="backfill", window=Range("key", "90", "100")).inserted == 10
+    assert bench.run().read == 40
+    assert in_step(bench)
