@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -81,6 +82,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell starts what runs in its background with SIGINT ignored, and children inherit that:
+    # tests of interrupts would then interrupt nobody.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     named = os.environ.get("SYNCLINE_REQUIRE", "").replace(",", " ").split()
     if unknown := sorted(set(named) - set(KINDS)):
         raise pytest.UsageError(f"SYNCLINE_REQUIRE: unknown {', '.join(unknown)}; known: {KINDS}")
