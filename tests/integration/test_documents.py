@@ -94,10 +94,10 @@ def test_rows_become_nested_documents_with_a_composite_key(
     """The key is a subdocument in the mapping's order; edits of other fields of the document stay."""
     source, url = Side(kind, new_database(kind), "order_lines"), new_database("mongo")
     number = "decimaltext(10,2)" if kind == "sqlite" else "decimal(10,2)"
-    stamp = {"sqlite": "timestamptz", "postgres": "timestamptz", "mariadb": "datetime(6)"}[kind]
+    stamp = "datetime(6)" if kind == "mariadb" else "timestamptz"
     source.sql(
-        f"create table order_lines (order_id bigint, line bigint, name varchar(50), price {number}, "
-        f"updated_at {stamp}, primary key (order_id, line))"
+        "create table order_lines (order_id bigint, line bigint, name varchar(50), "
+        f"price {number}, updated_at {stamp}, primary key (order_id, line))"
     )
     for order, line in [(1, 1), (1, 2), (2, 1)]:
         source.put(
@@ -120,7 +120,8 @@ def test_rows_become_nested_documents_with_a_composite_key(
         "price": {"amount": Decimal128("9.90"), "currency": "EUR"},
     }
     lines.update_one({"_id": {"order": 1, "line": 2}}, {"$set": {"item.color": "red"}})
-    source.sql("update order_lines set name = 'renamed', updated_at = :at where order_id = 1 and line = 2",
+    source.sql("update order_lines set name = 'renamed', updated_at = :at "
+               "where order_id = 1 and line = 2",
                at=source._row({"at": now()})["at"])  # fmt: skip
     assert (sync(folder).updated, sync(folder).updated) == (1, 0)
     found = lines.find_one({"_id": {"order": 1, "line": 2}})
