@@ -91,7 +91,7 @@ def test_nested_documents_become_rows_and_follow(
 def test_rows_become_nested_documents_with_a_composite_key(
     kind: str, new_database: NewDatabase, tmp_path: Path
 ) -> None:
-    """The key is a subdocument in the mapping's order; edits of other fields of the document stay."""
+    """The key is a subdocument in the mapping's order; other fields of the document stay."""
     source, url = Side(kind, new_database(kind), "order_lines"), new_database("mongo")
     number = "decimaltext(10,2)" if kind == "sqlite" else "decimal(10,2)"
     stamp = "datetime(6)" if kind == "mariadb" else "timestamptz"
