@@ -11,7 +11,7 @@ from typing import Final
 from rich.console import Console
 
 from benchmarks.cases import CASES, Case
-from benchmarks.measure import Failed
+from benchmarks.measure import Failed, await_idle
 from benchmarks.report import Result, save, surroundings
 from benchmarks.stage import Stage, staged
 
@@ -29,7 +29,9 @@ def main() -> int:
         results: list[Result] = []
         for case in cases:
             try:
-                results.append(_measured(case, stage, asked.repeat, console))
+                results.append(
+                    _measured(case, stage, console, repeat=asked.repeat, patience=asked.patience)
+                )
             except Failed as error:
                 console.print(f"{case.name}: {error}", style="red", markup=False)
                 return 1
@@ -40,7 +42,9 @@ def main() -> int:
     return 0
 
 
-def _measured(case: Case, stage: Stage, repeat: int, console: Console) -> Result:
+def _measured(
+    case: Case, stage: Stage, console: Console, *, repeat: int, patience: float
+) -> Result:
     """The rounds of a case. Who goes first changes, so that none always follows the same other."""
     case.setup(stage)
     result = Result(case, {contender.name: [] for contender in case.contenders})
@@ -50,6 +54,7 @@ def _measured(case: Case, stage: Stage, repeat: int, console: Console) -> Result
         for contender in (*case.contenders[turn:], *case.contenders[:turn]):
             contender.prepare(stage)
             stage.settle()
+            await_idle(patience)
             run = contender.run(stage, round_)
             contender.check(stage)
             result.measured[contender.name].append(run)
@@ -65,6 +70,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--repeat", type=int, default=5, help="rounds of each case")
     names = [case.name for case in CASES]
     parser.add_argument("--case", action="append", choices=names, help="only this one; repeatable")
+    waits = "seconds to wait, before each measurement, for others on this machine to be done"
+    parser.add_argument("--patience", type=float, default=0, help=waits)
     parser.add_argument("--output", type=Path, default=RESULTS, help="where samples are saved")
     asked = parser.parse_args()
     if asked.rows < 10 or asked.repeat < 1:

@@ -14,6 +14,8 @@ from typing import IO, Any, Final
 
 _MAXRSS_UNIT: Final = 1 if sys.platform == "darwin" else 1024
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
+_IDLE: Final = 0.1
+"""The share of its processors that an idle machine may use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +24,15 @@ class Sample:
 
     `wall` is from the start of the first process to the end of the last. `cpu` and `peak` (resident
     memory) are those of the processes started, without the database server, whose processor time is
-    `server_cpu` where the system tells it.
+    `server_cpu`; `others_cpu` is what all else on the machine used meanwhile. These two are None
+    where the system does not tell them.
     """
 
     wall: float
     cpu: float
     peak: int
     server_cpu: float | None
+    others_cpu: float | None
     output: str
 
 
@@ -43,7 +47,7 @@ def measured(
 
     `server` is the process id of the database server. Raises Failed where a command fails.
     """
-    before = server_cpu(server)
+    before = _server_cpu(server), _machine_cpu()
     with TemporaryFile("w+") as output, TemporaryFile("w+") as errors:
         began = time.perf_counter()
         processes: list[subprocess.Popen[bytes]] = []
@@ -70,12 +74,15 @@ def measured(
             raise Failed(
                 f"{commands[-1][0]} failed:\n{errors.read()[-2000:]}{output.read()[-500:]}"
             )
-        after = server_cpu(server)
+        cpu = sum(cpu for cpu, _ in used)
+        served = _difference(before[0], _server_cpu(server))
+        machine = _difference(before[1], _machine_cpu())
         return Sample(
             wall=wall,
-            cpu=sum(cpu for cpu, _ in used),
+            cpu=cpu,
             peak=max(peak for _, peak in used),
-            server_cpu=None if before is None or after is None else after - before,
+            server_cpu=served,
+            others_cpu=max(0.0, machine - cpu - (served or 0)) if machine is not None else None,
             output=output.read(),
         )
 
@@ -87,7 +94,31 @@ def _wait(process: subprocess.Popen[bytes]) -> tuple[float, int]:
     return usage.ru_utime + usage.ru_stime, usage.ru_maxrss * _MAXRSS_UNIT
 
 
-def server_cpu(server: int | None) -> float | None:
+def await_idle(seconds: float) -> None:
+    """Wait until the machine has nothing else to do, at most so long; at once off Linux."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        before = _machine_cpu()
+        time.sleep(1)
+        used = _difference(before, _machine_cpu())
+        if used is None or used < _IDLE * (os.cpu_count() or 1):
+            return
+
+
+def _difference(before: float | None, after: float | None) -> float | None:
+    return None if before is None or after is None else after - before
+
+
+def _machine_cpu() -> float | None:
+    """The processor time that the machine has given to anybody since it started."""
+    stat = Path("/proc/stat")
+    if not stat.exists():
+        return None
+    user, nice, system, _idle, _wait, *more = map(int, stat.read_text().split()[1:9])
+    return (user + nice + system + sum(more)) / _TICKS
+
+
+def _server_cpu(server: int | None) -> float | None:
     """The processor time of a server and of all its processes, past and present; None off Linux."""
     if server is None or not Path("/proc/self/stat").exists():
         return None

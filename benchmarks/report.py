@@ -19,7 +19,18 @@ from benchmarks.cases import Case, Contender, Measured
 PACKAGES: Final = (
     *("duckdb", "pyarrow", "adbc-driver-postgresql", "polars", "polars-hash", "numpy"),
 )
-COLUMNS: Final = ("", "median s", "min", "max", "ratio", "engine s", "CPU s", "server CPU s", "MB")
+COLUMNS: Final = (
+    "",
+    "median s",
+    "min",
+    "max",
+    "ratio",
+    "engine s",
+    "CPU s",
+    "server",
+    "others",
+    "MB",
+)
 
 
 @dataclass
@@ -38,6 +49,7 @@ class Result:
         walls = [run.sample.wall for run in runs]
         engine = [run.engine for run in runs if run.engine is not None]
         server = [run.sample.server_cpu for run in runs if run.sample.server_cpu is not None]
+        others = [run.sample.others_cpu for run in runs if run.sample.others_cpu is not None]
         return (
             contender.name,
             *(f"{seconds:.2f}" for seconds in (median(walls), min(walls), max(walls))),
@@ -45,6 +57,7 @@ class Result:
             f"{median(engine):.2f}" if engine else "",
             f"{median(run.sample.cpu for run in runs):.2f}",
             f"{median(server):.2f}" if server else "",
+            f"{median(others):.2f}" if others else "",
             f"{self.peak(contender) >> 20}",
         )
 
@@ -105,6 +118,7 @@ class Result:
                         "engine_seconds": run.engine,
                         "cpu_seconds": round(run.sample.cpu, 3),
                         "server_cpu_seconds": run.sample.server_cpu,
+                        "others_cpu_seconds": run.sample.others_cpu,
                         "peak_bytes": run.sample.peak,
                     }
                     for run in runs

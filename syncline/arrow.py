@@ -70,17 +70,16 @@ def lengths(column: pa.Array[Any]) -> npt.NDArray[Any]:
     return numbers(_compute.binary_length(column), -1)
 
 
-def ascends(column: Any) -> bool:
-    """Whether each value is greater than the one before it; False where there is a NULL."""
-    if column.null_count:
-        return False
-    rises = _compute.greater(column.slice(1), column.slice(0, max(len(column) - 1, 0)))
+def ascends(of: pa.Table) -> bool:
+    """Whether each row is greater than the one before it, column by column; False with a NULL."""
+    rises: Any = False
+    for column in reversed(cast("list[Any]", of.columns)):
+        if column.null_count:
+            return False
+        row, before = column.slice(1), column.slice(0, max(len(column) - 1, 0))
+        equal_so_far = _compute.and_(_compute.equal(row, before), rises)
+        rises = _compute.or_(_compute.greater(row, before), equal_so_far)
     return _compute.all(rises, min_count=0).as_py()
-
-
-def distinct(column: Any) -> int:
-    """How many different values a column has, NULL included."""
-    return _compute.count_distinct(column, mode="all").as_py()
 
 
 def distinct_rows(of: pa.Table) -> int:

@@ -18,10 +18,10 @@ import structlog
 
 from syncline import arrow, ledger
 from syncline.baseline import decode_key
-from syncline.batch import Batch, gone_batch
+from syncline.batch import Batch, Shape, gone_batch
 from syncline.classify import Presence
 from syncline.conflict import Conflict, Kind, Resolution
-from syncline.endpoints.base import ROW, SourceBatch, Transaction
+from syncline.endpoints.base import ROW, Mask, SourceBatch, Transaction
 from syncline.errors import InputError
 from syncline.gone import target_keys
 from syncline.log import redacted
@@ -46,7 +46,7 @@ def apply_decisions(project: Project, name: str) -> int:
 
     Raises LeaseHeld where a run has the lease (that run, or the next, writes them).
     """
-    with _syncing(project, name, "decisions") as syncing:
+    with under_lease(project, name, "decisions") as syncing:
         return write_decided(syncing)
 
 
@@ -54,7 +54,7 @@ def replay(project: Project, name: str, ids: Sequence[int] | None = None) -> Run
     """Read the sources of dead letters again and bring the target in step; `ids` None means all of
     the mapping.
     """
-    with _syncing(project, name, "replay") as syncing:
+    with under_lease(project, name, "replay") as syncing:
         letters = syncing.store.dead_letters(name, limit=1_000_000)
         wanted = [letter for letter in letters if ids is None or letter.id in ids]
         for chunk in _chunks(
@@ -65,7 +65,11 @@ def replay(project: Project, name: str, ids: Sequence[int] | None = None) -> Run
 
 
 @contextmanager
-def _syncing(project: Project, name: str, mode: str) -> Generator[Syncing]:
+def under_lease(project: Project, name: str, mode: str) -> Generator[Syncing]:
+    """A run of another kind (`mode`): under the mapping's lease, and recorded.
+
+    Raises LeaseHeld where another run has the lease.
+    """
     from syncline.sync import RunOptions, Syncing
 
     with Store.open(project.store_url) as store, opened(project, name) as run:
@@ -203,28 +207,34 @@ def reread(
     A key that is not found is gone only if it is in `may_be_gone` (it was proven so before); else
     it is left out: absent is not gone.
     """
-    run = syncing.run
+    run, shape = syncing.run, syncing.terms.shape
     keys = _ledger_keys(run, ledger_keys)
-    source_keys = decode_key(keys, run.source_key)
-    found, misfits = run.source.fetch(run.read, source_keys)
-    at = found.column(ROW).to_numpy()
-    if found.num_rows:
-        with run.bound.mapper() as mapper:
-            batch = SourceBatch(found.drop_columns([ROW]), misfits, "")
-            yield page(
-                batch,
-                mapper.map(batch),
-                syncing.terms.shape,
-                run.source_key,
-                sees_gone=run.sees_gone,
-            ).batch
-    absent = np.array([key in may_be_gone for key in ledger_keys], np.bool_)
-    absent[at] = False
+    batch, found = records_of(run, shape, keys)
+    if batch is not None:
+        yield batch
+    absent = np.array([key in may_be_gone for key in ledger_keys], np.bool_) & ~found
     if absent.any():
-        mask = pa.array(absent)
-        yield gone_batch(
-            syncing.terms.shape, target_keys(run, source_keys).filter(mask), keys.filter(mask)
-        )
+        yield gone_of(run, shape, arrow.keep(keys, absent))
+
+
+def records_of(run: Opened, shape: Shape, keys: pa.Array[Any]) -> tuple[Batch | None, Mask]:
+    """The source's records of these ledger keys as they are now, mapped (None: none is there), and
+    which of the keys were found.
+    """
+    found, misfits = run.source.fetch(run.read, decode_key(keys, run.source_key))
+    here = np.zeros(len(keys), np.bool_)
+    here[found.column(ROW).to_numpy()] = True
+    if found.num_rows == 0:
+        return None, here
+    batch = SourceBatch(found.drop_columns([ROW]), misfits, "")
+    with run.bound.mapper() as mapper:
+        mapped = mapper.map(batch)
+    return page(batch, mapped, shape, run.source_key, sees_gone=run.sees_gone).batch, here
+
+
+def gone_of(run: Opened, shape: Shape, keys: pa.Array[Any]) -> Batch:
+    """These ledger keys as records that the source has no more."""
+    return gone_batch(shape, target_keys(run, decode_key(keys, run.source_key)), keys)
 
 
 def _ledger_keys(run: Opened, texts: Sequence[str]) -> pa.Array[Any]:

@@ -25,6 +25,8 @@ from syncline.endpoints.base import StateRow, Target, TargetSpec, Transaction
 from syncline.errors import LeaseHeld, LeaseLost, SynclineError
 
 LEASE_SECONDS: Final = 60.0
+_HELD_HERE: Final[set[str]] = set()
+"""The holders that are runs of this very process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,11 @@ class Lease:
             threading.Lock()
         )  # the keeper must not write back a document that a batch has just moved
 
+    @property
+    def mapping(self) -> str:
+        """The mapping's name."""
+        return self._spec.mapping
+
     @contextmanager
     def transaction(self) -> Generator[Transaction]:
         """A transaction that is ours to write in: the state row is locked and still has our epoch.
@@ -155,9 +162,22 @@ class Lease:
         try:
             tx.commit()
         except SynclineError:
-            row, document = peek(self._target, self._spec)
-            if row is None or row.epoch != self.epoch or document.commit != self.document.commit:
+            if not self._landed():
                 raise
+
+    def _landed(self) -> bool:
+        """Whether the last commit did land.
+
+        Asked with the state row locked: a COMMIT that is still on its way holds that lock until it
+        has landed or never will.
+        """
+        with self._target.begin(self._spec) as tx:
+            row = tx.state()
+        return (
+            row is not None
+            and row.epoch == self.epoch
+            and Document.load(row.document).commit == self.document.commit
+        )
 
     def _put(self, tx: Transaction) -> None:
         wrote = tx.put_state(
@@ -209,10 +229,19 @@ def hold(target: Target, spec: TargetSpec) -> Generator[Lease]:
     Raises LeaseHeld where another run has it. A lease that ran out on the target's clock may be
     taken.
     """
-    lease = _take(target, spec)
+    holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    _HELD_HERE.add(holder)
+    try:
+        lease = _take(target, spec, holder)
+        yield from _kept(lease)
+    finally:
+        _HELD_HERE.discard(holder)
+
+
+def _kept(lease: Lease) -> Generator[Lease]:
     stop = threading.Event()
     keeper = threading.Thread(
-        target=_keep, args=(lease, stop), name=f"lease-{spec.mapping}", daemon=True
+        target=_keep, args=(lease, stop), name=f"lease-{lease.mapping}", daemon=True
     )
     keeper.start()
     try:
@@ -223,8 +252,7 @@ def hold(target: Target, spec: TargetSpec) -> Generator[Lease]:
         _release(lease)
 
 
-def _take(target: Target, spec: TargetSpec) -> Lease:
-    holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+def _take(target: Target, spec: TargetSpec, holder: str) -> Lease:
     with target.begin(spec) as tx:
         row = tx.state()
         if (
@@ -264,14 +292,16 @@ def _clock(tx: Transaction) -> datetime:
 
 
 def _died(holder: str) -> bool:
-    """Whether the holder was a process of this machine that is no more: then its lease need not run
-    out first.
+    """Whether the holder was a process of this machine that is no more, or a run of this process
+    that ended and could not say so: then its lease need not run out first.
 
     Only a shortcut: were it wrong, the epoch still fences the holder off.
     """
     host, pid, _ = holder.rsplit(":", 2)
     if host != socket.gethostname() or sys.platform == "win32":
         return False
+    if int(pid) == os.getpid():
+        return holder not in _HELD_HERE
     try:
         os.kill(int(pid), 0)
     except ProcessLookupError:

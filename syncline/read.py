@@ -11,7 +11,7 @@ import queue
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -149,13 +149,12 @@ def _without_doubles(batch: Batch) -> Batch:
 
     The same record read twice counts as its last reading; another record is a dead letter.
     """
-    if not _all_differ(batch.ledger_keys):
+    if not _all_differ(arrow.table({"k": batch.ledger_keys})):
         last = {key: row for row, key in enumerate(batch.ledger_keys.to_pylist())}
         batch = batch.take(np.array(sorted(last.values()), np.intp))
-    columns = [batch.keys.column(name) for name in batch.keys.column_names]
-    one = len(columns) == 1
-    if _all_differ(columns[0]) if one else arrow.distinct_rows(batch.keys) == batch.rows:
+    if _all_differ(batch.keys):
         return batch
+    columns = [batch.keys.column(name) for name in batch.keys.column_names]
     first: dict[tuple[object, ...], int] = {}
     dead = dict(batch.dead)
     presence = batch.presence.copy()
@@ -176,6 +175,6 @@ def _without_doubles(batch: Batch) -> Batch:
     )
 
 
-def _all_differ(column: pa.Array[Any] | pa.ChunkedArray[Any]) -> bool:
-    """Whether no value comes twice; told by neighbours alone where they come in key order."""
-    return arrow.ascends(column) or arrow.distinct(column) == len(column)
+def _all_differ(keys: pa.Table) -> bool:
+    """Whether no key comes twice; told by neighbours alone where they come in order."""
+    return arrow.ascends(keys) or arrow.distinct_rows(keys) == keys.num_rows

@@ -4,19 +4,19 @@ rules, the store.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from syncline.baseline import Layout
 from syncline.batch import Shape
 from syncline.classify import Rules
-from syncline.endpoints.base import Endpoint, ReadSpec, TargetSpec
+from syncline.endpoints.base import Endpoint, Mode, Range, ReadSpec, TargetSpec
 from syncline.errors import SynclineError
 from syncline.ledger import Document, layout_number
 from syncline.mapping.bound import BoundMapping
@@ -29,6 +29,74 @@ from syncline.strategy import load_strategy
 
 if TYPE_CHECKING:
     from syncline.project import Project
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is.
+
+    `estimate` is the number of records expected, where the source knows.
+    """
+
+    mapping: str
+    read: int
+    written: int
+    seconds: float
+    estimate: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How to run a mapping.
+
+    `mode` None is a delta, or a full sync where there is no checkpoint to start from. `window` goes
+    with the mode `backfill`. `allow` names the guards that may be passed. `restart` begins an
+    unfinished full sync again. `cancelled` is asked between batches.
+    """
+
+    mode: Mode | None = None
+    batch_size: int | None = None
+    allow: frozenset[str] = frozenset()
+    window: Range | None = None
+    restart: bool = False
+    trigger: str = "cli"
+    on_progress: Callable[[Progress], None] | None = None
+    cancelled: Callable[[], bool] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """What a run did, as `run --json` prints it.
+
+    `checkpoint` is the instant of the last sync, UTC.
+    """
+
+    mapping: str
+    run_id: str
+    mode: str
+    status: Literal["ok", "waiting", "cancelled"]
+    guarantee: str
+    read: int
+    inserted: int
+    updated: int
+    deleted: int
+    unchanged: int
+    conflicts: int
+    queued: int
+    dead_letters: int
+    seconds: float
+    rows_per_second: int
+    checkpoint: str | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The summary as JSON-ready values."""
+        return asdict(self)
+
+
+class Cancelled(SynclineError):
+    """The run was asked to end; it did so between two batches, and the next run goes on from
+    there.
+    """
 
 
 @dataclass(frozen=True, slots=True)

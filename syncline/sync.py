@@ -8,8 +8,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from tenacity import (
@@ -21,7 +21,7 @@ from tenacity import (
 )
 
 from syncline import decide, gone, ledger
-from syncline.endpoints.base import Mode, Range, Read, Transaction
+from syncline.endpoints.base import Mode, Read, Transaction
 from syncline.errors import (
     CheckpointVoid,
     GuardStopped,
@@ -33,10 +33,20 @@ from syncline.guard import check_drift, check_queue_share, letter_limit
 from syncline.ledger import Checkpoint, Document, Lease, Unfinished
 from syncline.log import redacted
 from syncline.read import Page, pages
-from syncline.run import Opened, opened, terms_of
+from syncline.run import (
+    Cancelled,
+    Opened,
+    Progress,
+    RunOptions,
+    RunSummary,
+    opened,
+    terms_of,
+)
 from syncline.settle import Outcome, settle
 from syncline.store.model import State
 from syncline.store.store import Store
+
+__all__ = ["Cancelled", "Progress", "RunOptions", "RunSummary", "Syncing", "run"]
 
 if TYPE_CHECKING:
     from syncline.project import Project
@@ -52,79 +62,13 @@ RETRYING: Final = Retrying(
 """A transaction that a deadlock or a serialization failure ended is tried again, whole."""
 
 
+DEFAULT: Final = RunOptions()
+
 MANY: Final = 1_000_000
 """More than ever wait: the limits of dead letters and the guard of conflicts see to that."""
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a run is.
-
-    `estimate` is the number of records expected, where the source knows.
-    """
-
-    mapping: str
-    read: int
-    written: int
-    seconds: float
-    estimate: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """How to run a mapping.
-
-    `mode` None is a delta, or a full sync where there is no checkpoint to start from. `window` goes
-    with the mode `backfill`. `allow` names the guards that may be passed. `restart` begins an
-    unfinished full sync again. `cancelled` is asked between batches.
-    """
-
-    mode: Mode | None = None
-    batch_size: int | None = None
-    allow: frozenset[str] = frozenset()
-    window: Range | None = None
-    restart: bool = False
-    trigger: str = "cli"
-    on_progress: Callable[[Progress], None] | None = None
-    cancelled: Callable[[], bool] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RunSummary:
-    """What a run did, as `run --json` prints it.
-
-    `checkpoint` is the instant of the last sync, UTC.
-    """
-
-    mapping: str
-    run_id: str
-    mode: str
-    status: Literal["ok", "waiting", "cancelled"]
-    guarantee: str
-    read: int
-    inserted: int
-    updated: int
-    deleted: int
-    unchanged: int
-    conflicts: int
-    queued: int
-    dead_letters: int
-    seconds: float
-    rows_per_second: int
-    checkpoint: str | None
-
-    def as_dict(self) -> dict[str, Any]:
-        """The summary as JSON-ready values."""
-        return asdict(self)
-
-
-class Cancelled(SynclineError):
-    """The run was asked to end; it did so between two batches, and the next run goes on from
-    there.
-    """
-
-
-def run(project: Project, name: str, options: RunOptions = RunOptions()) -> RunSummary:
+def run(project: Project, name: str, options: RunOptions = DEFAULT) -> RunSummary:
     """Run one mapping: bring its target in step with its source.
 
     Raises MappingErrors and InputError (exit 2) before the first write, GuardStopped (3), LeaseHeld

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from syncline import __version__
-from syncline.cli import backfill, conflicts, dead_letters, project, run, state
+from syncline.cli import backfill, conflicts, dead_letters, project, run, state, verify
 from syncline.cli.command import (
     DebugOption,
     LogOption,
@@ -56,6 +56,8 @@ command(app, "check")(project.check)
 command(app, "plan")(run.plan)
 command(app, "run")(run.run)
 command(app, "backfill")(backfill.backfill)
+command(app, "verify")(verify.verify)
+command(app, "repair")(verify.repair)
 command(app, "status")(state.status)
 
 _conflicts = group("List, show and decide what waits for a person.")

@@ -6,6 +6,7 @@ import hashlib
 from datetime import datetime
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 
 from syncline.endpoints.base import LEDGER_SCHEMA, ROW, StateRow, TargetSpec
@@ -31,8 +32,8 @@ CREATE TABLE IF NOT EXISTS {table} (
   k {key} PRIMARY KEY,
   epoch bigint NOT NULL,
   layout integer NOT NULL,
-  gone smallint NOT NULL,
-  hold smallint NOT NULL,
+  gone smallint NOT NULL DEFAULT 0,
+  hold smallint NOT NULL DEFAULT 0,
   s bytea,
   t bytea,
   held bytea
@@ -93,6 +94,7 @@ _SQL_TYPES: Final = {
     "layout": "integer",
     "epoch": "bigint",
 }
+_DEFAULTS: Final = {"t": None, "held": None, "gone": 0, "hold": 0}
 _LONGEST_NAME: Final = 63
 
 
@@ -233,7 +235,7 @@ class Ledger:
     def _straight(self, rows: pa.Table) -> bool:
         try:
             with self._session.savepoint():
-                self._session.ingest(self._schema, self._name, rows)
+                self._session.ingest(self._schema, self._name, rows.select(_told(rows)))
         except RowsRefused:
             return False  # the promise was false
         return True
@@ -244,7 +246,7 @@ class Ledger:
         columns += [f"{column} {type_}" for column, type_ in _SQL_TYPES.items()]
         self._session.run(STAGE.format(name=name, columns=", ".join(columns)))
         self._session.run(EMPTY.format(name=name))
-        numbered = rows.append_column(ROW, pa.array(range(rows.num_rows), pa.int32()))
+        numbered = rows.append_column(ROW, pa.array(np.arange(rows.num_rows, dtype=np.int32)))
         self._session.ingest(None, name, numbered)
         others = [column for column in _COLUMNS if column != "k"]
         statement = UPSERT.format(
@@ -272,6 +274,15 @@ class Ledger:
     @property
     def _listed(self) -> str:
         return ", ".join(f"l.{name}" for name in _COLUMNS)
+
+
+def _told(rows: pa.Table) -> list[str]:
+    """The columns that differ from what a row has by default; the others need not travel."""
+    return [
+        name
+        for name in rows.column_names
+        if name not in _DEFAULTS or rows.column(name).unique().to_pylist() != [_DEFAULTS[name]]
+    ]
 
 
 def _instant(text: str) -> datetime:

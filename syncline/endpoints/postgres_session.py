@@ -42,6 +42,7 @@ KEEPALIVES: Final = {
 }
 _COPY = "adbc.postgresql.use_copy"
 _BATCH = "adbc.postgresql.batch_size_hint_bytes"
+_PIECE_ROWS: Final = 5_000
 
 
 class Parameters:
@@ -129,7 +130,10 @@ class Session:
         """Append rows by binary COPY. Without `schema`, to a temporary table."""
         with self._cursor(copy=True) as cursor:
             where = {"temporary": True} if schema is None else {"db_schema_name": schema}
-            cursor.adbc_ingest(name, rows, mode="append", **where)
+            # ADBC encodes a piece whole before it sends it: of several, the server takes in one
+            # while the next is encoded.
+            pieces = rows.to_reader(max_chunksize=_PIECE_ROWS)
+            cursor.adbc_ingest(name, pieces, mode="append", **where)
 
     def begin(self, how: str) -> None:
         """`BEGIN <how>`."""

@@ -57,8 +57,9 @@ def make(new_database: NewDatabase, tmp_path: Path) -> Iterator[Make]:
         fields: str = FIELDS,
     ) -> ProjectBench:
         kind = product(watermark)
-        here, there = Side(kind, new_database(kind), "people"), Side(
-            target, new_database(target), "people_copy"
+        here, there = (
+            Side(kind, new_database(kind), "people"),
+            Side(target, new_database(target), "people_copy"),
         )
         sides.extend((here, there))
         here.create()

@@ -11,6 +11,10 @@ from typing import Literal, Self
 from urllib.parse import urlsplit
 
 Toward = Literal["server", "client"]
+Fate = Literal["answered", "in flight", "never"]
+"""What becomes of words that a strike hits: the server has answered them when the client is cut
+off; it gets them only some time after that; or it never does.
+"""
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close sends RST and drops what is still unsent
 
 
@@ -31,25 +35,28 @@ class Proxy:
         self.open = True
         self.swallowing: frozenset[Toward] = frozenset()
         """Directions in which pieces vanish while the connection stays: a black hole."""
+        self.limit: int | None = None
+        """Bytes that a connection may bring the client before it is cut, in the middle of a row."""
+        self.cuts = 0
+        """How many connections were reset in the middle, by `cut` or by `limit`."""
         self.struck = 0
         """How often an armed strike hit."""
-        self._strike: tuple[bytes, bool] | None = None
+        self._strike: tuple[bytes, Fate] | None = None
         self._pairs: set[tuple[socket.socket, socket.socket]] = set()
+        self._mute: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._start(self._accept)
 
-    def strike(self, words: bytes, *, delivered: bool) -> None:
-        """Cut the next connection whose client says `words`, once.
-
-        `delivered`: the server gets them, and only its answer is lost. Else they never arrive.
-        """
+    def strike(self, words: bytes, fate: Fate) -> None:
+        """Cut the next connection whose client says `words`, once."""
         with self._lock:
-            self._strike = (words, delivered)
+            self._strike = (words, fate)
 
     def cut(self) -> None:
         """Reset every connection there is."""
         with self._lock:
             pairs = list(self._pairs)
+            self.cuts += len(pairs)
         for pair in pairs:
             self._close(pair)
 
@@ -96,45 +103,57 @@ class Proxy:
 
     def _relay(self, pair: tuple[socket.socket, socket.socket], toward: Toward) -> None:
         source, sink = pair if toward == "server" else pair[::-1]
+        passed = 0
         try:
             while piece := source.recv(65536):
                 if self.delay:
                     time.sleep(self.delay)
                 if toward in self.swallowing:
                     continue
-                hit = self._hit(piece) if toward == "server" else None
-                if hit is not None:
-                    self._end_of(pair, piece if hit else None)
+                fate = self._hit(piece) if toward == "server" else None
+                if fate is not None:
+                    self._end_of(pair, piece, fate)
                     return
+                if toward == "client" and sink in self._mute:
+                    continue  # the answer that is lost
+                passed += len(piece)
+                if toward == "client" and self.limit is not None and passed > self.limit:
+                    self.cuts += 1
+                    sink.sendall(piece[: len(piece) // 2])
+                    break
                 sink.sendall(piece)
         except OSError:
             pass
-        self._close(pair)
+        if pair[0] not in self._mute:  # else whoever struck it closes it
+            self._close(pair)
 
-    def _hit(self, piece: bytes) -> bool | None:
-        """Whether the armed strike's words pass here, and then whether they are delivered."""
+    def _hit(self, piece: bytes) -> Fate | None:
+        """What becomes of this piece, where it has the armed strike's words."""
         with self._lock:
             if self._strike is None or self._strike[0] not in piece.upper():
                 return None
-            _, delivered = self._strike
-            self._strike = None
-        return delivered
+            fate, self._strike = self._strike[1], None
+            self.struck += 1
+        return fate
 
-    def _end_of(self, pair: tuple[socket.socket, socket.socket], piece: bytes | None) -> None:
+    def _end_of(self, pair: tuple[socket.socket, socket.socket], piece: bytes, fate: Fate) -> None:
         client, server = pair
-        if piece is not None:
-            with self._lock:
-                self._pairs.discard(pair)
-            self._reset(client)  # before the server can answer: its answer has nowhere to go
+        with self._lock:
+            self._mute.add(client)
+        if fate == "answered":
             server.sendall(piece)
-            time.sleep(0.3)  # the server works on; a reset now could stop it before it has read
-            self._reset(server)
+            time.sleep(0.3)
+        elif fate == "in flight":
+            self._reset(client)
+            time.sleep(0.5)
+            server.sendall(piece)
+            time.sleep(0.3)  # a reset at once could overtake it
         self._close(pair)
-        self.struck += 1
 
     def _close(self, pair: tuple[socket.socket, socket.socket]) -> None:
         with self._lock:
             self._pairs.discard(pair)
+            self._mute.discard(pair[0])
         for end in pair:
             self._reset(end)
 

@@ -20,7 +20,7 @@ from tests.integration.project_bench import ProjectBench, person
 
 WATERMARKS = ["xmin", "timestamp", "mariadb", "sqlite", "mongo"]
 GUARANTEE = {"xmin": "exact"}
-SECONDS = 6.0
+SECONDS = 4.0
 CROWD = 8
 MIRROR = "deletes: {mode: mirror, guard: 99%}\n"
 
@@ -49,9 +49,7 @@ def crowd_of(bench: ProjectBench, *, exact: bool, seed: int, count: int = CROWD)
     return Crowd(one, count)
 
 
-def toll_of(
-    bench: ProjectBench, crowd: Crowd, runs: list[RunSummary], naive: NaivePoller
-) -> Toll:
+def toll_of(bench: ProjectBench, crowd: Crowd, runs: list[RunSummary], naive: NaivePoller) -> Toll:
     """Compare the target with the source, which nobody writes to any more."""
     truth, copy = bench.source.rows(), bench.target.rows()
     return Toll(

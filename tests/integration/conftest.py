@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from syncline.endpoints.base import Endpoint
+from tests.conftest import NewDatabase
+from tests.integration.project_bench import DELTA, FIELDS, Make, ProjectBench, Side, person
 
 PRODUCTS = ["memory", "sqlite", "postgres", "mariadb", "mongo"]
 
@@ -44,3 +47,19 @@ def target(request: pytest.FixtureRequest) -> Iterator[Endpoint]:
     endpoint = open_url(request.param, new_database(request.param))
     yield endpoint
     endpoint.close()
+
+
+@pytest.fixture
+def make(new_database: NewDatabase, tmp_path: Path) -> Make:
+    """Makes a project from one SQLite file to another, whose source has `count` people."""
+
+    def made(count: int = 100, *, rest: str = "", fields: str = FIELDS) -> ProjectBench:
+        source, target = (
+            Side("sqlite", new_database("sqlite"), name) for name in ("people", "copy")
+        )
+        source.create()
+        if count:
+            source.put(*(person(key) for key in range(count)))
+        return ProjectBench(tmp_path, source, target, rest=DELTA + rest, fields=fields)
+
+    return made

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ _DDL = {
 }
 _PLACE_AND_KEY = {True: ("collection", "_id"), False: ("table", "id")}
 START = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
+DELTA = "delta: {cursor: updated_at}\n"
 FIELDS = """\
   name: name
   city: city
@@ -212,3 +213,12 @@ class ProjectBench:
     def run(self, **options: Any) -> RunSummary:
         """`syncline run people`."""
         return run(self.project, self.name, RunOptions(**options))
+
+
+Make = Callable[..., ProjectBench]
+"""Makes a project from one SQLite file to another: `make(count, rest=.., fields=..)`."""
+
+
+def in_step(bench: ProjectBench) -> bool:
+    """Whether the target has exactly the source's records."""
+    return bench.target.rows() == bench.source.rows()

@@ -45,7 +45,9 @@ def project(folder: Path, source_url: str, target_url: str, mapping: str = GOOD)
 BAD = {
     "an unknown column": (("name: name", "name: nome"), ["people.yaml:5", "nome", "name"]),
     "an unknown function": (("name: name", "name: shout(name)"), ["people.yaml:5", "shout"]),
-    "a key that is not unique": (("{id: id}", "{id: city}"), ["people.yaml:3", "more than once", "Rome"]),
+    "a key that is not unique": (
+        ("{id: id}", "{id: city}"), ["people.yaml:3", "more than once", "Rome"],
+    ),
     "a type that can't hold its value": (
         ("born: born", "born: {from: born, type: bool}"), ["people.yaml:6", "bool"],
     ),

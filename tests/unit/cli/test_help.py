@@ -57,6 +57,8 @@ def test_the_commands_are_those_that_were_promised() -> None:
         "syncline plan",
         "syncline run",
         "syncline backfill",
+        "syncline verify",
+        "syncline repair",
         "syncline status",
         "syncline conflicts list",
         "syncline conflicts show",

@@ -1,0 +1,369 @@
+"""Connections that break: at COMMIT, in the middle of a read, at the start, and in silence."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from syncline import checkpoint
+from syncline.errors import SynclineError, Unreachable
+from syncline.sync import Progress
+from tests.attack.conftest import Hands, Make, in_step
+from tests.attack.proxy import Proxy
+from tests.integration.project_bench import ProjectBench, Side, now, person
+
+LEDGER = "conflicts: {strategy: manual}\n"
+SERVERS = ["postgres", "mariadb"]
+COMMIT = {"postgres": b"COMMIT\x00", "mariadb": b"\x03COMMIT"}
+"""The statement as it stands on the wire: neither has READ COMMITTED in it."""
+SOURCES = {"postgres": "xmin", "mariadb": "mariadb", "mongo": "mongo"}
+Between = Callable[[Side], Proxy]
+
+
+@pytest.fixture
+def between() -> Iterator[Between]:
+    """Puts a proxy before the server of a side; the side's own hand goes past it."""
+    proxies: list[Proxy] = []
+
+    def put(side: Side) -> Proxy:
+        proxies.append(Proxy(side.url))
+        return proxies[-1]
+
+    yield put
+    for proxy in proxies:
+        proxy.close()
+
+
+def through(
+    bench: ProjectBench, *, source: Proxy | None = None, target: Proxy | None = None, **more: Any
+) -> None:
+    """Have syncline go through the proxies, with short timeouts."""
+    urls = {
+        "FROM_URL": source.url if source else bench.source.url,
+        "TO_URL": target.url if target else bench.target.url,
+    }
+    (bench.folder / ".env").write_text("".join(f"{k}={v}\n" for k, v in urls.items()))
+    settings = {"connect_timeout": 3, "statement_timeout": 5} | more
+    told = ", ".join(f"{name}: {value}" for name, value in settings.items())
+    (bench.folder / "connections.yaml").write_text(
+        f"connections:\n  from_here: {{url: '${{FROM_URL}}', {told}}}\n"
+        f"  to_there: {{url: '${{TO_URL}}', {told}}}\n"
+    )
+
+
+def after(batches: int, act: Callable[[], object]) -> Callable[[Progress], None]:
+    """Something to do once, when so many batches have landed."""
+    seen = iter(range(1, 1_000_000))
+
+    def on_progress(_: Progress) -> None:
+        if next(seen) == batches:
+            act()
+
+    return on_progress
+
+
+def position(bench: ProjectBench) -> Any:
+    """Where the next delta would start."""
+    return checkpoint.show(bench.project, "people")["position"]
+
+
+@pytest.mark.parametrize("fate", ["answered", "in flight"])
+@pytest.mark.parametrize("rest", ["", LEDGER], ids=["plain", "ledger"])
+@pytest.mark.parametrize("target", SERVERS)
+def test_f14_a_commit_whose_answer_is_lost_counts_once(
+    target: str, rest: str, fate: Any, make: Make, between: Between
+) -> None:
+    """The server commits a batch, at once or a little later, and the connection is cut before it
+    can say so: the state is read again, behind that commit, and the run goes on.
+    """
+    bench = make("sqlite", target, count=50, rest=rest)
+    proxy = between(bench.target)
+    through(bench, target=proxy)
+    lose = after(2, lambda: proxy.strike(COMMIT[target], fate))
+    done = bench.run(batch_size=10, on_progress=lose)
+    assert proxy.struck == 1
+    assert (done.inserted, done.conflicts, done.dead_letters) == (50, 0, 0)
+    assert in_step(bench)
+    again = bench.run()
+    assert (again.inserted, again.updated) == (0, 0)
+
+
+@pytest.mark.parametrize("rest", ["", LEDGER], ids=["plain", "ledger"])
+@pytest.mark.parametrize("target", SERVERS)
+def test_f14_a_commit_that_never_arrived_is_no_commit(
+    target: str, rest: str, make: Make, between: Between
+) -> None:
+    """The connection is cut before the server has the COMMIT: the batch is not taken for written,
+    and what the run does then, or the next one, writes it once.
+    """
+    bench = make("sqlite", target, count=50, rest=rest)
+    proxy = between(bench.target)
+    through(bench, target=proxy)
+    lose = after(2, lambda: proxy.strike(COMMIT[target], "never"))
+    try:
+        bench.run(batch_size=10, on_progress=lose)
+    except Unreachable:
+        assert len(bench.target.rows()) == 20
+        bench.run(batch_size=10)
+    assert proxy.struck == 1
+    assert in_step(bench)
+    assert bench.run().conflicts == 0
+
+
+def _terminate(side: Side) -> None:
+    """End every other session on the side's database, as an administrator does."""
+    if side.kind == "postgres":
+        side.sql(
+            "select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid()"
+            " and datname = current_database() and application_name = 'syncline'"
+        )
+        return
+    own = side.sql("select connection_id()")[0][0]
+    found = side.sql("select id from information_schema.processlist where db = database()")
+    for (number,) in found:
+        if number != own:
+            side.sql(f"kill {number}")
+
+
+def _finish(bench: ProjectBench, **options: Any) -> None:
+    """Run until it comes through: a run that was cut tells so, and the next goes on."""
+    for _ in range(3):
+        try:
+            bench.run(**options)
+        except Unreachable:
+            options.pop("on_progress", None)
+            continue
+        return
+    pytest.fail("three runs were cut, though the connection broke once")
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+@pytest.mark.parametrize("kind", SERVERS)
+def test_f15_a_session_ended_in_the_middle_of_a_run(kind: str, side: str, make: Make) -> None:
+    """Whichever side's sessions an administrator ends: nothing is lost, nothing comes twice."""
+    watermark, target = (SOURCES[kind], "sqlite") if side == "source" else ("sqlite", kind)
+    bench = make(watermark, target, count=200, rest=LEDGER)
+    ended = bench.source if side == "source" else bench.target
+    _finish(bench, batch_size=10, on_progress=after(3, lambda: _terminate(ended)))
+    assert in_step(bench)
+    again = bench.run()
+    assert (again.inserted, again.updated, again.conflicts) == (0, 0, 0)
+
+
+FAULTS = ["latency", "reset", "truncated"]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("kind", ["postgres", "mariadb", "mongo"])
+def test_f16_a_bad_network_before_both_sides(
+    kind: str, fault: str, make: Make, between: Between
+) -> None:
+    """Latency only slows it down; a reset, and answers cut off in the middle, are got over, or end
+    the run at once: what landed stays, and the next run completes it.
+    """
+    bench = make(SOURCES[kind], kind, count=120, rest=LEDGER)
+    proxies = [between(side) for side in (bench.source, bench.target)]
+    through(bench, source=proxies[0], target=proxies[1])
+
+    def break_it() -> None:
+        if fault == "reset":
+            for proxy in proxies:
+                proxy.cut()
+        elif fault == "truncated":
+            for proxy in proxies:
+                proxy.limit = 2_000
+
+    if fault == "latency":
+        for proxy in proxies:
+            proxy.delay = 0.004
+    cut = 0
+    for _ in range(4):
+        try:
+            bench.run(batch_size=20, on_progress=after(2, break_it))
+        except Unreachable:
+            cut += 1
+            for proxy in proxies:
+                proxy.limit = None
+            break_it = _nothing
+            continue
+        break
+    for proxy in proxies:
+        proxy.limit = None
+    assert cut <= (0 if fault == "latency" else 1)
+    assert proxies[0].cuts + proxies[1].cuts > 0 or fault == "latency"
+    assert in_step(bench)
+    again = bench.run()
+    assert (again.inserted, again.updated, again.conflicts) == (0, 0, 0)
+
+
+def _nothing() -> None:
+    pass
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+@pytest.mark.parametrize("kind", ["postgres", "mariadb", "mongo"])
+def test_f16_a_black_hole_ends_within_its_deadline(
+    kind: str, side: str, make: Make, between: Between
+) -> None:
+    """The peer falls silent and no connection breaks: the statement's timeout ends the run, and the
+    checkpoint is where it was.
+    """
+    watermark, target = (SOURCES[kind], "sqlite") if side == "source" else ("sqlite", kind)
+    bench = make(watermark, target, count=100, rest=LEDGER)
+    bench.run()
+    before = position(bench)
+    bench.source.put(*(person(key, updated_at=now()) for key in range(200, 300)))
+    proxy = between(bench.source if side == "source" else bench.target)
+    through(bench, **{side: proxy}, statement_timeout=3)
+    caught: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            bench.run(batch_size=10)
+        except BaseException as error:  # noqa: BLE001 - looked at below
+            caught.append(error)
+
+    proxy.swallowing = frozenset(("client",))
+    running = threading.Thread(target=run, daemon=True)
+    running.start()
+    running.join(75)
+    hung = running.is_alive()
+    proxy.swallowing = frozenset()
+    proxy.cut()
+    running.join(60)
+    assert not hung, "it was still waiting after 75 s"
+    assert isinstance(caught[0], Unreachable)
+    through(bench)
+    assert position(bench) == before
+    bench.run()
+    assert in_step(bench)
+
+
+@pytest.mark.parametrize("kind", ["postgres", "mariadb", "mongo"])
+def test_f17_a_side_that_can_not_be_reached_moves_no_checkpoint(
+    kind: str, make: Make, between: Between
+) -> None:
+    """The source, then the target, refuses connections before and during a run."""
+    bench = make(SOURCES[kind], kind, count=60, rest=LEDGER)
+    proxies = {"source": between(bench.source), "target": between(bench.target)}
+    bench.run()
+    before, edited = position(bench), 0
+    for side, proxy in proxies.items():
+        through(bench, **{side: proxy})
+        bench.source.put(*(person(100 + edited + key, updated_at=now()) for key in range(40)))
+        edited += 40
+        proxy.open = False
+        with pytest.raises(Unreachable):
+            bench.run()
+        proxy.open = True
+
+        def down(proxy: Proxy = proxy) -> None:
+            proxy.open = False
+            proxy.cut()
+
+        if side == "target":
+            with pytest.raises(Unreachable):
+                bench.run(batch_size=10, on_progress=after(1, down))
+            proxy.open = True
+        through(bench)
+        assert position(bench) == before
+    bench.run()
+    assert in_step(bench)
+
+
+def test_f17_a_control_store_that_can_not_be_reached_moves_no_checkpoint(
+    make: Make, between: Between, monkeypatch: pytest.MonkeyPatch, new_database: Any
+) -> None:
+    """Before a run, and while it runs with a conflict to store: what can't be stored is not
+    skipped.
+    """
+    store = Side("postgres", new_database("postgres"), "unused")
+    proxy = between(store)
+    monkeypatch.setenv("SYNCLINE_STORE_URL", proxy.url)
+    bench = make("sqlite", count=60, rest=LEDGER)
+    bench.run()
+    before = position(bench)
+    bench.source.put(*(person(key, updated_at=now()) for key in range(100, 140)))
+    proxy.open = False
+    proxy.cut()
+    with pytest.raises(SynclineError):
+        bench.run()
+    assert position(bench) == before
+    proxy.open = True
+    bench.target.edit(5, name="Edited there")
+    bench.source.edit(5, name="Edited here", updated_at=now())
+
+    def down() -> None:
+        proxy.open = False
+        proxy.cut()
+
+    with pytest.raises(SynclineError):
+        bench.run(batch_size=10, on_progress=after(1, down))
+    assert position(bench) == before
+    proxy.open = True
+    last = bench.run()
+    assert (last.queued, last.status) == (1, "waiting")
+    bench.source.edit(5, name="Edited there", updated_at=now())
+    bench.run()
+    assert bench.target.rows()[5]["name"] == bench.source.rows()[5]["name"]
+    store.close()
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_f18_the_victim_of_a_deadlock_is_tried_again_whole(
+    kind: str, make: Make, hands: Hands
+) -> None:
+    """Another application and a run lock the same records in opposite order; the run is the one
+    that the server picks, and it still writes everything, once.
+    """
+    bench = make("sqlite", kind, count=30, rest="conflicts: {strategy: merge}\n")
+    bench.run()
+    if kind == "postgres":
+        # Who looks for a deadlock first is its victim: the run looks after 2 s, the other after 60.
+        bench.target.sql(
+            "do $$ begin execute format('alter database %I set deadlock_timeout = 2000',"
+            " current_database()); end $$"
+        )
+    other = hands(bench.target)
+    if kind == "postgres":
+        other.run("SET deadlock_timeout = 60000")
+    else:
+        # InnoDB picks whoever wrote less.
+        other.run("CREATE TABLE heavy (id int)")
+    other.begin()
+    if kind == "mariadb":
+        other.run("INSERT INTO heavy SELECT seq FROM seq_1_to_5000")
+    other.run("UPDATE people_copy SET city = 'Oslo' WHERE id = 20")
+    for key in range(10, 25):
+        bench.source.edit(key, name=f"Edited {key}", updated_at=now())
+    result: list[Any] = []
+    running = threading.Thread(target=lambda: result.append(bench.run()), daemon=True)
+    running.start()
+    _until_waiting(bench.target)
+    other.run("UPDATE people_copy SET city = 'Oslo' WHERE id = 10")
+    other.run("COMMIT")
+    running.join(60)
+    assert [each.updated for each in result] == [15]
+    rows = bench.target.rows()
+    assert {rows[key]["name"] for key in range(10, 25)} == {
+        f"Edited {key}" for key in range(10, 25)
+    }
+    assert {rows[10]["city"], rows[20]["city"]} == {"Oslo"}
+
+
+def _until_waiting(side: Side) -> None:
+    """Wait until the run waits for a lock."""
+    question = {
+        "postgres": "select count(*) from pg_locks l join pg_database d on d.oid = l.database"
+        " where not granted or (l.locktype = 'tuple') and d.datname = current_database()",
+        "mariadb": "select count(*) from information_schema.innodb_trx"
+        " where trx_state = 'LOCK WAIT'",
+    }[side.kind]
+    until = time.monotonic() + 30
+    while not side.sql(question)[0][0]:
+        assert time.monotonic() < until, "the run never waited"
+        time.sleep(0.15)

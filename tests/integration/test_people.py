@@ -1,0 +1,163 @@
+"""Conflicts and the people who settle them; plan and status, by which they look."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from syncline import decide
+from syncline.errors import InputError
+from syncline.plan import plan
+from syncline.status import status
+from syncline.store.model import Decision, State
+from syncline.store.store import Store
+from tests.integration.project_bench import Make, ProjectBench, now
+
+# --- conflicts and people ---
+
+
+def contested(make: Make) -> tuple[ProjectBench, int]:
+    """Person 3, edited on both sides under `manual`; the number of the conflict."""
+    bench = make(10, rest="conflicts: manual\n")
+    bench.run()
+    bench.source.edit(3, name="From source", updated_at=now())
+    bench.target.edit(3, name="From target")
+    summary = bench.run()
+    assert (summary.conflicts, summary.queued, summary.status) == (1, 1, "waiting")
+    with Store.open(bench.project.store_url) as store:
+        (entry,) = store.conflicts(mapping="people", state=State.OPEN)
+    assert (entry.source or {})["name"] == "From source"
+    assert (entry.target or {})["name"] == "From target"
+    assert entry.contested == {"name"}
+    return bench, entry.id
+
+
+def decided(bench: ProjectBench, number: int, take: Any, **values: Any) -> None:
+    with Store.open(bench.project.store_url) as store:
+        entry = store.conflict(number)
+        store.decide(
+            number,
+            Decision(
+                take, "ann", datetime.now(UTC), entry.source_prints, entry.target_prints, values
+            ),
+        )
+
+
+@pytest.mark.parametrize(
+    ("take", "values", "left"),
+    [("source", {}, "From source"), ("target", {}, "From target"), ("merge", {}, "From source"),
+     ("target", {"name": "By hand"}, "By hand")],
+)  # fmt: skip
+def test_a_decision_is_written_at_once_and_stands(
+    take: Any, values: dict[str, str], left: str, make: Make
+) -> None:
+    """What the person chose is on the target, the conflict is applied, and the next run has
+    nothing to do.
+    """
+    bench, number = contested(make)
+    decided(bench, number, take, **values)
+    assert decide.apply_decisions(bench.project, "people") == 1
+    assert bench.target.rows()[3]["name"] == left
+    with Store.open(bench.project.store_url) as store:
+        assert store.conflict(number).state is State.APPLIED
+    assert bench.run().status == "ok"
+    assert bench.target.rows()[3]["name"] == left
+
+
+def test_f30_a_decision_on_values_that_have_moved_is_refused_and_shown_again(make: Make) -> None:
+    """The target was edited after the person looked: their decision is not written over it."""
+    bench, number = contested(make)
+    decided(bench, number, "source")
+    bench.target.edit(3, name="Edited again")
+    assert decide.apply_decisions(bench.project, "people") == 0
+    assert bench.target.rows()[3]["name"] == "Edited again"
+    with Store.open(bench.project.store_url) as store:
+        entry = store.conflict(number)
+    assert entry.state is State.OPEN
+    assert (entry.target or {})["name"] == "Edited again"
+
+
+def test_a_decision_waits_for_the_next_run_while_another_holds_the_lease(make: Make) -> None:
+    """It is not lost: the next run writes it first."""
+    bench, number = contested(make)
+    decided(bench, number, "source")
+    assert bench.run().updated == 1
+    assert bench.target.rows()[3]["name"] == "From source"
+
+
+def test_a_strategy_of_the_project_settles_conflicts(make: Make) -> None:
+    """`resolvers/longest.py` is `strategy: longest`."""
+    bench = make(10, rest="conflicts: longest\n")
+    (bench.folder / "resolvers").mkdir()
+    (bench.folder / "resolvers" / "longest.py").write_text(
+        "from syncline.conflict import Write\n\n"
+        "def resolve(conflict):\n"
+        "    sides = (conflict.source['name'], conflict.target['name'])\n"
+        "    return Write({'name': max(sides, key=len)})\n"
+    )
+    bench.run()
+    bench.source.edit(3, name="short", updated_at=now())
+    bench.target.edit(3, name="the longer one")
+    assert bench.run().conflicts == 1
+    assert bench.target.rows()[3]["name"] == "the longer one"
+
+
+def test_a_strategy_that_raises_sends_the_record_to_the_queue(make: Make) -> None:
+    """Not the run to its death: the other records land."""
+    bench = make(10, rest="conflicts: broken\n")
+    (bench.folder / "resolvers").mkdir()
+    (bench.folder / "resolvers" / "broken.py").write_text(
+        "def resolve(conflict):\n    raise KeyError('x')\n"
+    )
+    bench.run()
+    bench.source.edit(3, name="From source", updated_at=now())
+    bench.source.edit(4, name="Moved", updated_at=now())
+    bench.target.edit(3, name="From target")
+    summary = bench.run()
+    assert (summary.queued, summary.updated) == (1, 1)
+    with Store.open(bench.project.store_url) as store:
+        assert "KeyError" in store.conflicts(mapping="people")[0].reason
+
+
+# --- looking ---
+
+
+def test_plan_says_what_a_run_would_do_and_writes_nothing(make: Make) -> None:
+    """Counts and samples as the run will make them; neither rows, ledger nor state are touched."""
+    bench = make(10, rest="conflicts: manual\ndeletes: {mode: mirror, guard: 50%}\n")
+    first = plan(bench.project, "people")
+    assert (first.mode, first.counts["insert"]) == ("full", 10)
+    assert not bench.target.sql("select name from sqlite_master")
+    bench.run()
+    bench.source.edit(3, name="Moved", updated_at=now())
+    bench.source.remove(4)
+    again = plan(bench.project, "people")
+    assert (again.mode, again.counts["update"], again.counts["delete"]) == ("delta", 1, 1)
+    (sample,) = [s for s in again.samples if s["effect"] == "update"]
+    assert sample["fields"]["name"] == ["Person 3", "Moved"]
+    json.dumps(again.as_dict(), default=str)
+
+
+def test_plan_follows_one_record_through_every_step(make: Make) -> None:
+    """`--key`: as read, as mapped, the target, the baseline, the effect."""
+    bench, _ = contested(make)
+    steps = {step["step"]: step for step in plan(bench.project, "people", key="3").steps}
+    assert steps["read"]["record"]["name"] == "From source"
+    assert steps["target"]["record"]["name"] == "From target"
+    assert steps["baseline"]["hold"] == "waits for a person"
+    assert steps["classify"]["fields"]["name"] == "contested"
+    assert steps["resolve"]["effect"] == "queue"
+    with pytest.raises(InputError, match="not a key"):
+        plan(bench.project, "people", key="three")
+
+
+def test_status_says_where_a_mapping_stands(make: Make) -> None:
+    """Before the first run, after it, and with something waiting."""
+    bench, _ = contested(make)
+    report = status(bench.project, "people")
+    assert (report.holds, report.open_conflicts, report.lease) == (1, 1, None)
+    assert report.guarantee == "bounded"
+    assert report.why
