@@ -47,7 +47,10 @@ def through(
         "TO_URL": target.url if target else bench.target.url,
     }
     (bench.folder / ".env").write_text("".join(f"{k}={v}\n" for k, v in urls.items()))
-    settings = {"connect_timeout": 3, "statement_timeout": 5} | more
+    settings = {
+        "connect_timeout": 3,
+        "statement_timeout": 5 if bench.target.kind != "mongo" else 2,
+    } | more
     told = ", ".join(f"{name}: {value}" for name, value in settings.items())
     (bench.folder / "connections.yaml").write_text(
         f"connections:\n  from_here: {{url: '${{FROM_URL}}', {told}}}\n"
@@ -165,7 +168,7 @@ def test_f16_a_bad_network_before_both_sides(
     """Latency only slows it down; a reset, and answers cut off in the middle, are got over, or end
     the run at once: what landed stays, and the next run completes it.
     """
-    bench = make(SOURCES[kind], kind, count=120, rest=LEDGER)
+    bench = make(SOURCES[kind], kind, count=80, rest=LEDGER)
     proxies = [between(side) for side in (bench.source, bench.target)]
     through(bench, source=proxies[0], target=proxies[1])
 
@@ -179,7 +182,7 @@ def test_f16_a_bad_network_before_both_sides(
 
     if fault == "latency":
         for proxy in proxies:
-            proxy.delay = 0.004
+            proxy.delay = 0.002
     cut = 0
     for _ in range(4):
         try:

@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 from tests.integration.project_bench import Side, now
 
 NUMBERS = itertools.count()
-LONGEST_SECONDS = 1.6
+LONGEST_SECONDS = 2.4
 """How long the longest transaction stays open after it stamped its rows."""
 
 
@@ -130,7 +130,7 @@ class Application:
     """
 
     def __init__(self, hand: Hand, number: int, *, exact: bool, seed: int) -> None:
-        self.hand, self.exact = hand, exact
+        self.hand, self.exact, self.number = hand, exact, number
         self.chance = random.Random(seed + number)  # noqa: S311 - what it does is no secret
         self._new = itertools.count((number + 1) * 1_000_000)
         self.keys: list[int] = []
@@ -140,7 +140,8 @@ class Application:
         """One transaction."""
         choices: list[Callable[[], int]] = [self._late, self._late, self._nested, self._rolled_back]
         choices += [self._quick, self._quick, self._removal]
-        if self.hand.kind != "sqlite":
+        # A few do so: an open prepared transaction holds the bounded horizons back for all.
+        if self.hand.kind != "sqlite" and self.number % 4 == 0:
             choices += [self._two_phases]
         if self.exact:
             choices += [self._past, self._unmoved]
@@ -156,8 +157,9 @@ class Application:
 
     def _wait(self) -> None:
         # SQLite has one writer at a time: the others wait for its lock.
-        longest = 0.05 if self.hand.kind == "sqlite" else LONGEST_SECONDS
-        time.sleep(self.chance.random() ** 2 * longest)
+        longest = 0.1 if self.hand.kind == "sqlite" else LONGEST_SECONDS
+        short = self.chance.random() < 0.7
+        time.sleep(longest * (self.chance.random() * 0.1 if short else 1))
 
     def _late(self) -> int:
         """Stamped now, committed later, with more stamped on the way."""
