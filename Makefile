@@ -13,7 +13,7 @@ PYTEST := $(BIN)/python -m pytest
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links $(LOCKFLAGS)
 
-.PHONY: help demo demo-clean test test-all dev bench lint format lock clean
+.PHONY: help demo demo-clean test test-all dev bench soak lint format lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,10 @@ test: $(STAMP) ## Run the core tests, with the databases that can be had here (u
 # It depends on `test` and adds what that left out, so `make test test-all` runs nothing twice.
 test-all: test ## Run every test: those of `test`, then the slow and the acceptance tests
 	$(PYTEST) -m "slow or acceptance" --partial $(ARGS)
+
+MINUTES ?= 1
+soak: $(STAMP) ## Attack every watermark with load and faults (MINUTES=1)
+	SYNCLINE_SOAK_MINUTES=$(MINUTES) $(PYTEST) tests/attack/test_soak.py -m slow --partial $(ARGS)
 
 bench: $(STAMP) ## Measure against peers and the physical limit
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -52,6 +52,11 @@ class Proxy:
         with self._lock:
             self._strike = (words, fate)
 
+    def disarm(self) -> None:
+        """Take back a strike that has not hit."""
+        with self._lock:
+            self._strike = None
+
     def cut(self) -> None:
         """Reset every connection there is."""
         with self._lock:

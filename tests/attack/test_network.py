@@ -157,7 +157,7 @@ def test_f15_a_session_ended_in_the_middle_of_a_run(kind: str, side: str, make: 
     assert (again.inserted, again.updated, again.conflicts) == (0, 0, 0)
 
 
-FAULTS = ["latency", "reset", "truncated"]
+FAULTS = [pytest.param("latency", marks=pytest.mark.slow), "reset", "truncated"]
 
 
 @pytest.mark.parametrize("fault", FAULTS)

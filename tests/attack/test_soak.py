@@ -28,6 +28,8 @@ from tests.integration.project_bench import ProjectBench, Side, person
 MINUTES = float(os.environ.get("SYNCLINE_SOAK_MINUTES", "1"))
 SHARE = MINUTES * 60 / len(WATERMARKS)
 RUN = [sys.executable, "-m", "syncline", "--project", "{folder}", "run", "people", "--json"]
+RESET, LOST_COMMIT, GONE = "connections reset", "COMMIT's answer lost", "server gone"
+NEED_A_HIT = {RESET, LOST_COMMIT, GONE}
 ALLOWED = 180.0
 """Seconds that one run may take before it counts as hung."""
 
@@ -48,11 +50,19 @@ class Attacker:
         """One run with one fault, at a random moment."""
         process = self._start()
         time.sleep(0.6 + self.chance.random() * 1.6)
+        before = self._hits()
+        running = process.poll() is None
         fault = self.chance.choice(self.faults)(process)
         self.ended[self._end(process)] += 1
-        self.survived[fault] += 1
+        # A fault counts where it hit something: a run that was still going, a connection, a COMMIT.
+        if running and (fault not in NEED_A_HIT or self._hits() > before):
+            self.survived[fault] += 1
         for proxy in self.proxies:
             proxy.open = True
+            proxy.disarm()
+
+    def _hits(self) -> int:
+        return sum(proxy.cuts + proxy.struck for proxy in self.proxies)
 
     def last(self) -> None:
         """Runs without faults, until one comes through: the first may find the lease still held."""
@@ -84,18 +94,18 @@ class Attacker:
 
     def _reset(self, _: subprocess.Popen[bytes]) -> str:
         self.chance.choice(self.proxies).cut()
-        return "connections reset"
+        return RESET
 
     def _lost_commit(self, _: subprocess.Popen[bytes]) -> str:
         fate = self.chance.choice(["answered", "in flight", "never"])
         self.proxies[-1].strike(b"COMMIT\x00", fate)  # type: ignore[arg-type]
-        return "COMMIT's answer lost"
+        return LOST_COMMIT
 
     def _refuse(self, _: subprocess.Popen[bytes]) -> str:
         proxy = self.chance.choice(self.proxies)
         proxy.open = False
         proxy.cut()
-        return "server gone"
+        return GONE
 
     def _terminate(self, _: subprocess.Popen[bytes]) -> str:
         self.bench.target.sql(

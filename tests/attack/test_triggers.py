@@ -55,7 +55,11 @@ def rewriting(side: Side) -> None:
         side.sql(statement)
 
 
-@pytest.mark.parametrize("strategy", ["target", "manual", "merge", "source, detect: ledger"])
+@pytest.mark.parametrize(
+    "strategy",
+    ["target", "manual"]
+    + [pytest.param(each, marks=pytest.mark.slow) for each in ("merge", "source, detect: ledger")],
+)
 @pytest.mark.parametrize("target", ["postgres", "mariadb", "sqlite"])
 def test_f58_what_a_trigger_makes_of_our_write_is_no_edit(
     target: str, strategy: str, make: Make
