@@ -41,6 +41,8 @@ def between() -> Iterator[Between]:
 def through(
     bench: ProjectBench, *, source: Proxy | None = None, target: Proxy | None = None, **more: Any
 ) -> None:
+
+pytestmark = pytest.mark.slow  # minutes of waiting for dead lines: `make test-all` runs it
     """Have syncline go through the proxies, with short timeouts."""
     urls = {
         "FROM_URL": source.url if source else bench.source.url,
@@ -157,7 +159,7 @@ def test_f15_a_session_ended_in_the_middle_of_a_run(kind: str, side: str, make: 
     assert (again.inserted, again.updated, again.conflicts) == (0, 0, 0)
 
 
-FAULTS = [pytest.param("latency", marks=pytest.mark.slow), "reset", "truncated"]
+FAULTS = ["latency", "reset", "truncated"]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
