@@ -16,6 +16,8 @@ from tests.attack.conftest import Hands, Make, in_step
 from tests.attack.proxy import Proxy
 from tests.integration.project_bench import ProjectBench, Side, now, person
 
+pytestmark = pytest.mark.slow  # minutes of waiting for dead lines: `make test-all` runs it
+
 LEDGER = "conflicts: {strategy: manual}\n"
 SERVERS = ["postgres", "mariadb"]
 COMMIT = {"postgres": b"COMMIT\x00", "mariadb": b"\x03COMMIT"}
@@ -41,8 +43,6 @@ def between() -> Iterator[Between]:
 def through(
     bench: ProjectBench, *, source: Proxy | None = None, target: Proxy | None = None, **more: Any
 ) -> None:
-
-pytestmark = pytest.mark.slow  # minutes of waiting for dead lines: `make test-all` runs it
     """Have syncline go through the proxies, with short timeouts."""
     urls = {
         "FROM_URL": source.url if source else bench.source.url,
