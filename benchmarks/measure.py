@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -25,12 +26,13 @@ class Sample:
     `wall` is from the start of the first process to the end of the last. `cpu` and `peak` (resident
     memory) are those of the processes started, without the database server, whose processor time is
     `server_cpu`; `others_cpu` is what all else on the machine used meanwhile. These two are None
-    where the system does not tell them.
+    where the system does not tell them, and `peak` where it is no more than ours: a process begins
+    as a copy of the one that starts it.
     """
 
     wall: float
     cpu: float
-    peak: int
+    peak: int | None
     server_cpu: float | None
     others_cpu: float | None
     output: str
@@ -80,7 +82,7 @@ def measured(
         return Sample(
             wall=wall,
             cpu=cpu,
-            peak=max(peak for _, peak in used),
+            peak=peak if (peak := max(peak for _, peak in used)) > _own_peak() else None,
             server_cpu=served,
             others_cpu=max(0.0, machine - cpu - (served or 0)) if machine is not None else None,
             output=output.read(),
@@ -92,6 +94,10 @@ def _wait(process: subprocess.Popen[bytes]) -> tuple[float, int]:
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     return usage.ru_utime + usage.ru_stime, usage.ru_maxrss * _MAXRSS_UNIT
+
+
+def _own_peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_UNIT
 
 
 def await_idle(seconds: float) -> None:
@@ -131,6 +137,6 @@ def _ticks(pid: int) -> list[int]:
     """The `utime stime cutime cstime` of a process; nothing of one that has just ended."""
     try:
         line = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return [0, 0, 0, 0]
     return [int(text) for text in line.rpartition(")")[2].split()[11:15]]

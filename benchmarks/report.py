@@ -58,18 +58,24 @@ class Result:
             f"{median(run.sample.cpu for run in runs):.2f}",
             f"{median(server):.2f}" if server else "",
             f"{median(others):.2f}" if others else "",
-            f"{self.peak(contender) >> 20}",
+            f"{peak >> 20}" if (peak := self.peak(contender)) else "",
         )
 
-    def ratio(self, contender: Contender) -> float:
-        """The median of the ratios to the first contender, round by round."""
+    def ratio(self, contender: Contender, *, engine: bool = False) -> float:
+        """The median of the ratios to the first contender, round by round.
+
+        With `engine` by the seconds that the engine itself counted, so without its start.
+        """
         first = self.measured[self.case.contenders[0].name]
         pairs = zip(self.measured[contender.name], first, strict=True)
-        return median(run.sample.wall / other.sample.wall for run, other in pairs)
+        return median(
+            ((run.engine if engine else None) or run.sample.wall) / other.sample.wall
+            for run, other in pairs
+        )
 
     def peak(self, contender: Contender) -> int:
-        """The highest peak of resident memory, in bytes."""
-        return max(run.sample.peak for run in self.measured[contender.name])
+        """The highest peak of resident memory, in bytes; 0 where it could not be told."""
+        return max(run.sample.peak or 0 for run in self.measured[contender.name])
 
     def verdicts(self) -> list[str]:
         """What was promised of the contenders, and whether it was kept."""
@@ -79,8 +85,10 @@ class Result:
                 ratio = self.ratio(contender)
                 first = self.case.contenders[0].name
                 kept = _kept(ratio <= contender.limit)
+                engine = self.ratio(contender, engine=True)
                 said.append(
-                    f"{contender.name}: {ratio:.2f}x of {first}; "
+                    f"{contender.name}: {ratio:.2f}x of {first} "
+                    f"({engine:.2f}x without the start of the process); "
                     f"promised at most {contender.limit}x: {kept}"
                 )
             if contender.memory is not None:

@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,12 +39,16 @@ class Stage:
     pid: int
     project: Path
 
-    def run(self, side: Side, *statements: str) -> str:
-        """Run statements, each in a transaction of its own; the last one's first value as text."""
+    def run(self, side: Side, *statements: str) -> None:
+        """Run statements, each in a transaction of its own."""
         with psycopg.connect(with_database(self.url, side), autocommit=True) as connection:
             for statement in statements:
-                cursor = connection.execute(statement.encode())
-            row = cursor.fetchone() if cursor.description else None
+                connection.execute(statement.encode())
+
+    def value(self, side: Side, query: str) -> str:
+        """The first value of a query's first row, as text."""
+        with psycopg.connect(with_database(self.url, side)) as connection:
+            row = connection.execute(query.encode()).fetchone()
             return "" if row is None else str(row[0])
 
     def settle(self) -> None:
@@ -89,17 +93,17 @@ class Stage:
             f"DROP TABLE IF EXISTS {table}, syncline_ledger_{table}",
             customers.CREATE_TARGET.format(table=table),
         )
-        if self.run("target", "SELECT to_regclass('syncline_state')") != "None":
+        if self.value("target", "SELECT to_regclass('syncline_state')") != "None":
             self.run("target", f"DELETE FROM syncline_state WHERE mapping = '{table}'")
 
     def check(self, table: Target) -> None:
         """See that a target table is exactly what the source says. Raises Failed."""
-        expected = self.run("source", customers.CHECKSUM.format(rows=customers.FIELDS))
-        found = self.run("target", customers.CHECKSUM.format(rows=f"SELECT * FROM {table}"))
+        expected = self.value("source", customers.CHECKSUM.format(rows=customers.FIELDS))
+        found = self.value("target", customers.CHECKSUM.format(rows=f"SELECT * FROM {table}"))
         if found != expected:
             raise Failed(f"{table} is wrong: {found}, where the source has {expected}")
         if table == "ledgered":
-            ledger = self.run("target", "SELECT count(*) FROM syncline_ledger_ledgered")
+            ledger = self.value("target", "SELECT count(*) FROM syncline_ledger_ledgered")
             if int(ledger) != self.rows:
                 raise Failed(f"the ledger has {ledger} rows, not {self.rows}")
 
@@ -125,7 +129,7 @@ class Stage:
 
 
 @contextmanager
-def staged(rows: int) -> Iterator[Stage]:
+def staged(rows: int) -> Generator[Stage]:
     """A stage with `rows` customers in its source; all of it is gone at the end."""
     with TemporaryDirectory(prefix="syncline-bench-") as kept:
         root = Path(kept)
