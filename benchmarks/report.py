@@ -112,7 +112,8 @@ class Result:
     def markdown(self) -> str:
         """The table, for a page."""
         rows = [COLUMNS, ("---", *["---:"] * (len(COLUMNS) - 1)), *self.lines()]
-        return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+        cells = ([cell.replace("|", "\\|") for cell in row] for row in rows)
+        return "\n".join("| " + " | ".join(row) + " |" for row in cells)
 
     def as_dict(self) -> dict[str, Any]:
         """Every sample, as JSON-ready values."""
