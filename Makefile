@@ -38,7 +38,7 @@ MINUTES ?= 1
 soak: $(STAMP) ## Attack every watermark with load and faults (MINUTES=1)
 	SYNCLINE_SOAK_MINUTES=$(MINUTES) $(PYTEST) tests/attack/test_soak.py -m slow --partial $(ARGS)
 
-bench: $(STAMP) ## Measure against peers and the physical limit
+bench: $(STAMP) .peers/.installed ## Measure against peers and the physical limit
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 lint: $(STAMP) ## Check format, lint and types
@@ -56,10 +56,17 @@ lock: $(STAMP) ## Write the locks again (LOCKFLAGS=--upgrade for newer versions)
 	$(COMPILE) pyproject.toml --all-extras --group dev -o requirements/dev.txt
 	$(COMPILE) pyproject.toml --extra dagster --extra mysql --extra pandas --extra ui \
 		-c requirements/dev.txt -o requirements/runtime.txt
+	$(COMPILE) requirements/peers.in -o requirements/peers.txt
 	@! grep -nE '://|^-| @ ' requirements/*.txt || { echo "a lock names an address" >&2; exit 1; }
 
+# The peers need other versions than we do.
+.peers/.installed: requirements/peers.txt | $(STAMP)
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .peers
+	@$(BIN)/uv pip sync --quiet --python .peers/bin/python --require-hashes requirements/peers.txt
+	@touch $@
+
 clean: ## Remove the environment, caches and build output (not your .syncline/ data)
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .peers build dist .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 $(STAMP): requirements/bootstrap.txt requirements/dev.txt pyproject.toml bin/bootstrap

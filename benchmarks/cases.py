@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from benchmarks import customers
 from benchmarks.customers import Target
 from benchmarks.measure import Failed, Sample
+from benchmarks.peers import Peer, installed
 from benchmarks.stage import Stage
 
 
@@ -51,6 +53,7 @@ class Case:
 COPY_IN: Final = "COPY {table} FROM STDIN (FORMAT binary)"
 ARRIVED: Final = "CREATE TEMPORARY TABLE arrived (LIKE by_hand)"
 MEMORY: Final = 500 << 20
+PEERS: Final = installed()
 
 
 def _copy(stage: Stage, _round: int = 0) -> Measured:
@@ -81,6 +84,25 @@ def _sync(table: Target, **expected: Callable[[int], Any]) -> Callable[[Stage, i
     return run
 
 
+def _full_by(peer: Peer) -> Contender:
+    return Contender(
+        f"{peer.name} {peer.version()}",
+        lambda stage, _round: Measured(stage.copy_by(peer, full=True)),
+        lambda stage: stage.forget(peer),
+        lambda stage: stage.check(peer.table),
+    )
+
+
+def _delta_by(peer: Peer) -> Contender:
+    def run(stage: Stage, round_: int) -> Measured:
+        since = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=round_)
+        return Measured(stage.copy_by(peer, full=False, since=since.isoformat()))
+
+    return Contender(
+        f"{peer.name} {peer.version()}", run, check=lambda stage: stage.check(peer.table)
+    )
+
+
 def _made(table: Target) -> Callable[[Stage], None]:
     return lambda stage: stage.create_target(table)
 
@@ -90,11 +112,14 @@ def _right(table: Target) -> Callable[[Stage], None]:
 
 
 def _synced(stage: Stage) -> None:
-    """Both tables full, so that a delta has something to start from."""
+    """Every table full, so that a delta has something to start from."""
     for table in ("by_hand", "ledgered"):
         stage.create_target(table)
     _copy(stage)
     stage.sync("ledgered")
+    for peer in PEERS:
+        stage.forget(peer)
+        stage.copy_by(peer, full=True)
 
 
 def _change(stage: Stage, round_: int) -> None:
@@ -122,6 +147,7 @@ FULL: Final = Case(
             limit=2.5,
             memory=MEMORY,
         ),
+        *map(_full_by, PEERS),
     ),
 )
 DELTA: Final = Case(
@@ -137,6 +163,7 @@ DELTA: Final = Case(
             check=_right("ledgered"),
             memory=MEMORY,
         ),
+        *map(_delta_by, PEERS),
     ),
 )
 NOTHING: Final = Case(

@@ -92,6 +92,18 @@ CONFLICTS: Final[dict[Target, str]] = {
     "plain": "{detect: none}",
     "ledgered": "{strategy: merge}",
 }
+FIELDS_OF: Final = """
+SELECT
+  user_id::bigint,
+  full_name::text,
+  email::text,
+  status::text,
+  balance::numeric(14,2),
+  region::integer,
+  updated_at::timestamptz
+FROM {table}
+"""
+"""The fields of a table that a peer made, in the types of ours."""
 UPSERT: Final = """
 INSERT INTO by_hand SELECT * FROM arrived
 ON CONFLICT (user_id) DO UPDATE SET

@@ -10,6 +10,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import rmtree
 from tempfile import TemporaryDirectory
 from typing import Any, Final, Literal
 from urllib.parse import unquote, urlsplit
@@ -19,6 +20,7 @@ import psycopg
 from benchmarks import customers
 from benchmarks.customers import Target
 from benchmarks.measure import Failed, Sample, measured
+from benchmarks.peers import Peer
 from syncline.testing.servers import with_database
 from syncline.testing.servers.databases import create
 from syncline.testing.servers.postgres_wheel import launch
@@ -86,6 +88,32 @@ class Stage:
         )
         return sample, json.loads(sample.output)
 
+    def copy_by(self, peer: Peer, *, full: bool, since: str = "") -> Sample:
+        """Measure a peer that copies the customers, or those changed `since`, into its table."""
+        urls = {
+            side: f"{with_database(self.url, side)}?sslmode=disable"
+            for side in ("source", "target")
+        }
+        return measured(
+            peer.command(full=full, given={**urls, "since": since}),
+            environment={
+                **self._environment,
+                "SLING_DISABLE_TELEMETRY": "true",
+                "RUNTIME__DLTHUB_TELEMETRY": "false",
+            },
+            cwd=self.project,
+            server=self.pid,
+        )
+
+    def forget(self, peer: Peer) -> None:
+        """Take away all that a peer has made and remembers."""
+        self.run(
+            "target",
+            f"DROP TABLE IF EXISTS {peer.table}",
+            "DROP TABLE IF EXISTS _dlt_loads, _dlt_pipeline_state, _dlt_version",
+        )
+        rmtree(self.project / "dlt", ignore_errors=True)
+
     def create_target(self, table: Target) -> None:
         """Make a target table, in place of the one that is there, that no run knows of."""
         self.run(
@@ -96,10 +124,11 @@ class Stage:
         if self.value("target", "SELECT to_regclass('syncline_state')") != "None":
             self.run("target", f"DELETE FROM syncline_state WHERE mapping = '{table}'")
 
-    def check(self, table: Target) -> None:
+    def check(self, table: str) -> None:
         """See that a target table is exactly what the source says. Raises Failed."""
+        rows = customers.FIELDS_OF.format(table=table)
         expected = self.value("source", customers.CHECKSUM.format(rows=customers.FIELDS))
-        found = self.value("target", customers.CHECKSUM.format(rows=f"SELECT * FROM {table}"))
+        found = self.value("target", customers.CHECKSUM.format(rows=rows))
         if found != expected:
             raise Failed(f"{table} is wrong: {found}, where the source has {expected}")
         if table == "ledgered":
@@ -149,6 +178,7 @@ def staged(rows: int) -> Generator[Stage]:
                 "SELECT pg_reload_conf()",
                 customers.CREATE_SOURCE,
                 customers.FILL_SOURCE.format(rows=rows),
+                f"CREATE VIEW mapped AS {customers.FIELDS}",
             )
             yield stage
         finally:
