@@ -1,8 +1,8 @@
-"""The peers: other tools that copy tables between databases, as their own documentation says to.
+"""The peers: other tools that copy tables between databases, as their documentation says to.
 
 Each reads the view `mapped` of the source, which computes the same six fields in the source itself,
-so none pays for mapping; each makes its own target table, with `user_id` as its key. They live in an
-environment of their own, made from `requirements/peers.txt` by `make bench`.
+so none pays for mapping; each makes its own target table, with `user_id` as its key. They live in
+an environment of their own, made from `requirements/peers.txt` by `make bench`.
 """
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# pyright: basic, reportMissingImports=false
 """The script that dlt's documentation has for a table of a SQL database, run by dlt's own Python.
 
 `python with_dlt.py replace|merge SOURCE_URL TARGET_URL`, in a directory that keeps its state.
@@ -8,9 +9,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import dlt  # pyright: ignore[reportMissingImports]: in an environment of its own
-from dlt.destinations import postgres  # pyright: ignore[reportMissingImports]
-from dlt.sources.sql_database import sql_table  # pyright: ignore[reportMissingImports]
+import dlt
+from dlt.destinations import postgres
+from dlt.sources.sql_database import sql_table
 
 mode, source, target = sys.argv[1:]
 table = sql_table(
