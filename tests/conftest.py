@@ -13,7 +13,7 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
@@ -32,6 +32,7 @@ class Servers:
     def __init__(self, required: frozenset[str]) -> None:
         self.required = required
         self.had: dict[Kind, Server | Unavailable] = {}
+        self.told: dict[str, list[str]] = {}
         self._root: Path | None = None
 
     def get(self, kind: Kind) -> Server:
@@ -46,9 +47,25 @@ class Servers:
             case refusal:
                 pytest.skip(f"no {kind}: {refusal}")
 
+    def tell(self, told: dict[str, list[str]]) -> None:
+        """Take in what a session says it had: for each kind the server, or why there was none."""
+        for kind, said in told.items():
+            self.told.setdefault(kind, []).extend(said)
+
+    def say(self) -> dict[str, list[str]]:
+        """What this session had, in words."""
+        return {
+            kind: [str(server) if isinstance(server, Server) else f"none: {server}"]
+            for kind, server in self.had.items()
+        }
+
     def unused(self) -> list[str]:
         """Name the required servers that no test used."""
-        used = {kind for kind, server in self.had.items() if isinstance(server, Server)}
+        used = {
+            kind
+            for kind, said in self.told.items()
+            if any(not line.startswith("none: ") for line in said)
+        }
         return sorted(self.required - used)
 
     def stop(self) -> None:
@@ -105,20 +122,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     held = session.config.stash[SERVERS]
+    held.tell(held.say())
     held.stop()
-    if _must_have_used_all(session.config) and held.unused() and session.exitstatus == 0:
+    # Under pytest-xdist every worker is a session of its own, with its own servers.
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["servers"] = held.told
+    elif _must_have_used_all(session.config) and held.unused() and session.exitstatus == 0:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take in what a worker had."""
+    node.config.stash[SERVERS].tell(getattr(node, "workeroutput", {}).get("servers", {}))
 
 
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     held = config.stash[SERVERS]
-    if held.had:
+    if held.told:
         terminalreporter.section("servers")
-    for kind, server in held.had.items():
-        told = server if isinstance(server, Server) else f"none: {server}"
-        terminalreporter.write_line(f"{kind:9}{told}")
+    for kind, said in held.told.items():
+        for line in said:
+            terminalreporter.write_line(f"{kind:9}{line}")
     if _must_have_used_all(config):
         for kind in held.unused():
             terminalreporter.write_line(
