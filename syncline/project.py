@@ -20,6 +20,7 @@ from syncline.errors import InputError, MappingErrors, Problem
 from syncline.mapping.forms import PythonForm
 from syncline.mapping.load import load_mapping, load_mappings, mapping_paths
 from syncline.mapping.model import Mapping
+from syncline.postpone import wanted
 from syncline.strategy import load_strategy
 
 PROJECT_VARIABLE: Final = "SYNCLINE_PROJECT"
@@ -208,6 +209,8 @@ class Hooks:
         if spec is None or spec.loader is None:
             raise InputError(f"{dotted}: {path} is not a Python file")
         module = importlib.util.module_from_spec(spec)
+        wanted("pandas")
+        wanted("polars")
         try:
             spec.loader.exec_module(module)
         except Exception as error:

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from syncline import arrow
 from syncline.errors import InputError
+from syncline.postpone import wanted
 
 MOST_DIGITS: Final = 38
 """The digits of a decimal that Arrow holds in 128 bits; one of more travels as text."""
@@ -253,7 +254,8 @@ def _decimal_prints(array: pa.Array[Any]) -> np.ndarray[Any, np.dtype[np.uint64]
 
 
 def _bytes_prints(array: pa.Array[Any]) -> np.ndarray[Any, np.dtype[np.uint64]]:
-    import polars as pl  # imported on demand: 0.2 s that a run without comparison does not pay
+    wanted("polars")  # on demand: a run that compares nothing does not pay for it
+    import polars as pl
     import polars_hash as plh
 
     column = pl.from_arrow(array)  # pyright: ignore[reportUnknownMemberType] (pa.Array without its argument)

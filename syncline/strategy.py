@@ -13,6 +13,7 @@ from typing import Final, cast
 
 from syncline.conflict import Strategy
 from syncline.errors import InputError
+from syncline.postpone import wanted
 
 _HERE: Final = Path(__file__).resolve().parent
 BUILT_IN: Final = (
@@ -41,6 +42,8 @@ def load_strategy(name: str, resolvers: Path | None) -> Strategy:
                 hint="rename the file, and the mapping's strategy",
             )
         return _load(carried)
+    wanted("pandas")
+    wanted("polars")
     if own is None:
         known = ", ".join(BUILT_IN_NAMES)
         raise InputError(
