@@ -9,13 +9,10 @@ def main() -> None:
 
     from syncline.postpone import postpone
 
-    # What is imported stays: to look through it for garbage, again and again while it is being
-    # imported and once more at the end, was a fifth of a short command.
+    # What is imported stays: to look through it for garbage again and again while it is being
+    # imported was a tenth of a short command.
     gc.set_threshold(100_000, 50, 100)
     postpone()
     from syncline.cli.app import app
 
-    try:
-        app(prog_name="syncline")
-    finally:
-        gc.freeze()
+    app(prog_name="syncline")

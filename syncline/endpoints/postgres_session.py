@@ -42,7 +42,7 @@ KEEPALIVES: Final = {
 }
 _COPY = "adbc.postgresql.use_copy"
 _BATCH = "adbc.postgresql.batch_size_hint_bytes"
-_PIECE_ROWS: Final = 5_000
+_PIECE_ROWS: Final = 1_000
 
 
 class Parameters:
@@ -69,6 +69,7 @@ class Session:
         self.broken = False
         self.writing = False
         self._open = False
+        self._prepared: set[str] = set()
         self._timeout = statement_timeout
         try:
             # Autocommit: transactions are begun and ended by statements that can be read below.
@@ -104,6 +105,13 @@ class Session:
         """The answer of a small query as Python rows."""
         answer = self.table(query, copy=False)
         return list(zip(*(column.to_pylist() for column in answer.columns), strict=True))
+
+    def prepared(self, statement: str, query: str, argument: int) -> list[tuple[Any, ...]]:
+        """The answer of a small query with `$1`, planned once a session: `name(type of $1)`."""
+        if statement not in self._prepared:
+            self.run(f"PREPARE {statement} AS {query}")
+            self._prepared.add(statement)
+        return self.rows(f"EXECUTE {statement.partition('(')[0]}({argument})")
 
     def stream(self, query: str, batch_bytes: int) -> Iterator[pa.RecordBatch]:
         """The answer of one query, batch by batch as the server sends it.

@@ -273,7 +273,7 @@ class PostgresTransaction:
 
 
 def _target(session: Session, spec: TargetSpec) -> PgTable:
-    table = require(session, spec.table)
+    table = require(session, spec.table, identified=False)
     if table.info.is_view:
         raise InputError(
             f"{spec.table} is a view or foreign table: its rows have no version to compare",

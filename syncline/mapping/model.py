@@ -190,7 +190,7 @@ class Mapping(Strict):
     group: GroupName | None = Field(None, description="The group in Dagster's asset graph.")
     owners: list[Owner] = Field(default_factory=list[Owner], description="Who answers for it.")
     tags: dict[str, TagValue] = Field(default_factory=dict[str, TagValue])
-    batch_size: int = Field(50_000, ge=1, le=1_000_000, description="Records in a batch.")
+    batch_size: int = Field(100_000, ge=1, le=1_000_000, description="Records in a batch.")
     dead_letters: DeadLetters = Field(default_factory=lambda: DeadLetters.model_validate({}))
     max_lag: Duration | None = Field(None, description="How old the target may get: 15m.")
 
