@@ -35,7 +35,12 @@ _SCHEMES: Final = {
     "mongodb+srv": "mongodb",
     "memory": "memory",
 }
-_NUMBERS: Final = {"connect_timeout": 10, "statement_timeout": 300, "pool_size": 4}
+_NUMBERS: Final = {
+    "connect_timeout": 10,
+    "statement_timeout": 300,
+    "pool_size": 4,
+    "retry_seconds": 60,
+}
 _SHORTEST_SECRET: Final = 3
 
 
@@ -43,7 +48,8 @@ _SHORTEST_SECRET: Final = 3
 class Connection:
     """A named database. `url` is a secret: it is in no repr, and `redact` takes it out of any text.
 
-    Timeouts are in seconds; `statement_timeout` 0 means none.
+    Timeouts are in seconds; `statement_timeout` 0 means none. A connection lost in a run is tried
+    again for `retry_seconds`.
     """
 
     name: str
@@ -52,6 +58,7 @@ class Connection:
     connect_timeout: float = 10
     statement_timeout: float = 300
     pool_size: int = 4
+    retry_seconds: float = 60
 
     @property
     def scheme(self) -> str:

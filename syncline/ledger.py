@@ -16,7 +16,7 @@ import threading
 import uuid
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -71,6 +71,15 @@ class Document:
     identity: dict[str, str] = field(default_factory=dict[str, str])
     commit: str = ""
 
+    def put_back(self, before: Document) -> None:
+        """Undo what a transaction that did not land said of the sync.
+
+        Its layouts may stay: they only give numbers to field lists.
+        """
+        self.checkpoint, self.unfinished = before.checkpoint, before.unfinished
+        self.digest, self.key_digest = before.digest, before.key_digest
+        self.columns, self.identity = before.columns, before.identity
+
     def dump(self) -> str:
         """The document as JSON text."""
         return json.dumps(asdict(self), sort_keys=True)
@@ -124,6 +133,11 @@ class Lease:
         self.holder, self.epoch, self.document = holder, epoch, document
         self.started = started
         """When the lease was taken, on the target's clock."""
+        self.in_doubt = False
+        """Whether the last commit may have landed or not: its answer was lost, and so was the
+        question after it.
+        """
+        self._before = replace(document)
         self._busy = (
             threading.Lock()
         )  # the keeper must not write back a document that a batch has just moved
@@ -137,11 +151,18 @@ class Lease:
     def transaction(self) -> Generator[Transaction]:
         """A transaction that is ours to write in: the state row is locked and still has our epoch.
 
-        Raises LeaseLost where another run took the lease. Commit with `commit`.
+        What the document says of the sync is put back where the transaction does not land. Raises
+        LeaseLost where another run took the lease. Commit with `commit`.
         """
-        with self._busy, self._target.begin(self._spec) as tx:
-            self._check(tx)
-            yield tx
+        self._before = replace(self.document)
+        try:
+            with self._busy, self._target.begin(self._spec) as tx:
+                self._check(tx)
+                yield tx
+        except BaseException:
+            if not self.in_doubt:
+                self.document.put_back(self._before)
+            raise
 
     def _check(self, tx: Transaction) -> StateRow:
         row = tx.state()
@@ -155,29 +176,36 @@ class Lease:
     def commit(self, tx: Transaction) -> None:
         """Write the document and commit.
 
-        An answer lost on the way is settled by reading the state again.
+        An answer lost on the way is settled by reading the state again; where that fails too, the
+        lease is `in_doubt`, and `landed` has to be asked before the work is done again.
         """
         self.document.commit = uuid.uuid4().hex
         self._put(tx)
+        self.in_doubt = True
         try:
             tx.commit()
+            self.in_doubt = False
         except SynclineError:
-            if not self._landed():
+            if not self.landed():
                 raise
 
-    def _landed(self) -> bool:
-        """Whether the last commit did land.
+    def landed(self) -> bool:
+        """Whether the last commit did land; ends the doubt.
 
         Asked with the state row locked: a COMMIT that is still on its way holds that lock until it
-        has landed or never will.
+        has landed or never will. Raises what reading raises.
         """
         with self._target.begin(self._spec) as tx:
             row = tx.state()
-        return (
+        self.in_doubt = False
+        did = (
             row is not None
             and row.epoch == self.epoch
             and Document.load(row.document).commit == self.document.commit
         )
+        if not did:
+            self.document.put_back(self._before)
+        return did
 
     def _put(self, tx: Transaction) -> None:
         wrote = tx.put_state(

@@ -120,6 +120,12 @@ class Opened:
         return self.mapping.name
 
     @property
+    def retry_seconds(self) -> float:
+        """How long a lost connection is tried again: the longer of what the two say."""
+        names = [self.mapping.source.connection, self.mapping.target.connection]
+        return max(each.retry_seconds for each in self.project.connections.select(names))
+
+    @property
     def source_key(self) -> Mapping[str, Type]:
         """The source's key columns, in the order of the target's key."""
         return {column: self.read.columns[column] for column in self.bound.key.values()}

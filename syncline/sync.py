@@ -12,13 +12,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import structlog
-from tenacity import (
-    Retrying,
-    retry_if_exception_type,
-    stop_after_attempt,
-    stop_after_delay,
-    wait_random_exponential,
-)
 
 from syncline import decide, gone, ledger
 from syncline.endpoints.base import Mode, Read, Transaction
@@ -27,12 +20,12 @@ from syncline.errors import (
     GuardStopped,
     SynclineError,
     TooManyDeadLetters,
-    Transient,
 )
 from syncline.guard import check_drift, check_queue_share, letter_limit
 from syncline.ledger import Checkpoint, Document, Lease, Unfinished
 from syncline.log import redacted
 from syncline.read import Page, pages
+from syncline.retry import Patience
 from syncline.run import (
     Cancelled,
     Opened,
@@ -52,15 +45,6 @@ if TYPE_CHECKING:
     from syncline.project import Project
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("syncline")
-
-RETRYING: Final = Retrying(
-    retry=retry_if_exception_type(Transient),
-    stop=stop_after_attempt(6) | stop_after_delay(60),
-    wait=wait_random_exponential(multiplier=0.1, max=5),
-    reraise=True,
-)
-"""A transaction that a deadlock or a serialization failure ended is tried again, whole."""
-
 
 DEFAULT: Final = RunOptions()
 
@@ -121,6 +105,9 @@ class Syncing:
         self.queued: set[str] = set()
         self.letters: set[str] = set()
         self.guarantee = ""
+        self.patience = Patience(run_.retry_seconds)
+        self._restart = options.restart
+        self._doubted = Outcome()
         self.limit = letter_limit(run_.mapping, run_.bound.source_info.row_estimate)
 
     @property
@@ -142,20 +129,20 @@ class Syncing:
         )
         decide.write_decided(self)
         try:
-            horizon = self._read(mode)
+            horizon = self._read_through(mode)
         except CheckpointVoid as void:
             if mode != "delta":
                 raise
             log.warning("the checkpoint can't be continued from: full sync", reason=str(void))
             mode = "full"
-            horizon = self._read(mode)
-        decide.retry_refused(self)
+            horizon = self._read_through(mode)
+        self.patience.call(lambda: decide.retry_refused(self))
         if (
             self.run.sees_gone
             and mode != "backfill"
             and (mode == "full" or self.run.mapping.deletes.reconcile == "always")
         ):
-            gone.reconcile(self)
+            self.patience.call(lambda: gone.reconcile(self))
         if mode != "backfill":
             self._finish(horizon, started)
         return self.summary(mode)
@@ -178,6 +165,21 @@ class Syncing:
         no_delta = self.run.read.by == "none" or self.document.checkpoint is None
         return "full" if mode == "full" or rebased or unfinished or no_delta else "delta"
 
+    def _read_through(self, mode: Mode) -> str:
+        """Read everything, whatever connections are lost meanwhile; the horizon to checkpoint.
+
+        A full sync goes on behind the last page that was committed, with its first horizon. A delta
+        and a backfill begin again in a new snapshot: what was settled already is then unchanged.
+        """
+        before = self.read
+
+        def attempt() -> str:
+            if mode != "full":
+                self.read = before
+            return self._read(mode)
+
+        return self.patience.call(attempt)
+
     def _read(self, mode: Mode) -> str:
         """Read and settle everything this mode reads; the horizon to checkpoint."""
         since = (
@@ -198,13 +200,14 @@ class Syncing:
                     read.horizon, self.run.bound.digest, started_empty=self._target_is_empty()
                 )
             self.document.unfinished = unfinished
+            self._restart = False  # from here on it goes on, also after a lost connection
             self._settle_pages(read, full=True)
             if self.read + unfinished.read == 0:
                 self._check_empty_source()
             return unfinished.horizon
 
     def _unfinished(self, mode: Mode) -> Unfinished | None:
-        if mode != "full" or self.options.restart:
+        if mode != "full" or self._restart:
             return None
         unfinished = self.document.unfinished
         return unfinished if unfinished and unfinished.digest == self.run.bound.digest else None
@@ -267,10 +270,11 @@ class Syncing:
     ) -> Outcome:
         """Do some work in a transaction of our own; what it leaves is durable before it commits.
 
-        `before` is called just before that. A transaction that is lost to another one is tried
-        again, whole.
+        `before` is called just before that. A transaction that is lost to another one, or with its
+        connection, is tried again, whole, once it is known not to have landed.
         """
-        outcome = RETRYING.copy()(self._attempt, work, before)
+        outcome = self.patience.call(lambda: self._attempt(work, before))
+        self.patience.progressed()
         self.count(outcome)
         outcome.release(self.store, self.terms)
         return outcome
@@ -278,12 +282,15 @@ class Syncing:
     def _attempt(
         self, work: Callable[[Transaction], Outcome], before: Callable[[], None]
     ) -> Outcome:
+        if self.lease.in_doubt and self.lease.landed():
+            return self._doubted
         with self.lease.transaction() as tx:
             outcome = work(tx)
             self._check_queue(outcome)
             before()
             outcome.store(self.store)
             self._check_letters(outcome)
+            self._doubted = outcome
             self.lease.commit(tx)
             return outcome
 

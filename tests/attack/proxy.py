@@ -41,6 +41,8 @@ class Proxy:
         """How many connections were reset in the middle, by `cut` or by `limit`."""
         self.struck = 0
         """How often an armed strike hit."""
+        self.down_after_strike = 0.0
+        """For so many seconds after a strike no connection is let through."""
         self._strike: tuple[bytes, Fate] | None = None
         self._pairs: set[tuple[socket.socket, socket.socket]] = set()
         self._mute: set[socket.socket] = set()
@@ -139,7 +141,13 @@ class Proxy:
                 return None
             fate, self._strike = self._strike[1], None
             self.struck += 1
+        if self.down_after_strike:
+            self.open = False
+            threading.Timer(self.down_after_strike, self._come_back).start()
         return fate
+
+    def _come_back(self) -> None:
+        self.open = True
 
     def _end_of(self, pair: tuple[socket.socket, socket.socket], piece: bytes, fate: Fate) -> None:
         client, server = pair
