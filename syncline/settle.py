@@ -9,16 +9,15 @@ after it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import numpy as np
-import pyarrow as pa
 
 from syncline.apply import Applied, apply, baselines_after, fill, held_now
-from syncline.baseline import DEAD, NOT_HELD, pack
+from syncline.baseline import NOT_HELD, pack
 from syncline.batch import Batch, Rows, Seen, Shape, record, see, sides, sides_by_clock
 from syncline.classify import Change, Effect, FieldEffect, Presence, Rules, classify
 from syncline.conflict import Conflict, Kind, Resolution
@@ -292,11 +291,3 @@ def _letter(
 ) -> DeadLetter:
     source = record(batch.source, row) if batch.source is not None else record(batch.values, row)
     return DeadLetter(terms.shape.mapping, key, source, error, stage, terms.run_id, name)
-
-
-def holds_of(rows: pa.Table) -> Sequence[tuple[str, bool]]:
-    """The held ledger keys of `ledger_holds`, each with whether it is a dead letter."""
-    return [
-        (str(k), hold == DEAD)
-        for k, hold in zip(rows["k"].to_pylist(), rows["hold"].to_pylist(), strict=True)
-    ]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from syncline import decide, gone, ledger
+from syncline import decide, gone, holds, ledger
 from syncline.endpoints.base import Mode, Read, Transaction
 from syncline.errors import (
     CheckpointVoid,
@@ -86,6 +86,7 @@ def _run(
     with opened(project, name, batch_size=options.batch_size, create=True) as run_:
         run_.target.prepare(run_.spec)
         with ledger.hold(run_.target, run_.spec) as lease:
+            store.interrupt_others(run_id)
             summary = Syncing(run_, lease, store, run_id, options).go()
             checkpoint = lease.document.checkpoint
             return summary, checkpoint.position if checkpoint else None
@@ -128,6 +129,7 @@ class Syncing:
             waiting=self._waiting(),
         )
         decide.write_decided(self)
+        holds.mend(self)
         try:
             horizon = self._read_through(mode)
         except CheckpointVoid as void:

@@ -195,7 +195,9 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One execution of a mapping; `status` is `running` until it is finished."""
+    """One execution of a mapping; `status` is `running` until it is finished, or
+    found `interrupted` by the next.
+    """
 
     run_id: str
     mapping: str

@@ -48,6 +48,25 @@ def finish(
         raise InputError(message, hint="syncline status")
 
 
+def known(connection: Connection, run_id: str) -> bool:
+    """Whether there is a run of this id."""
+    found = connection.execute(select(runs.c.run_id).where(runs.c.run_id == run_id))
+    return found.first() is not None
+
+
+def interrupt_others(connection: Connection, run_id: str, *, now: datetime) -> None:
+    """Record that the mapping's runs from before this one that never ended were cut off."""
+    this = select(runs.c.mapping).where(runs.c.run_id == run_id).scalar_subquery()
+    connection.execute(
+        update(runs)
+        .where(runs.c.mapping == this)
+        .where(runs.c.status == "running")
+        .where(runs.c.mode != "verify")
+        .where(runs.c.run_id < run_id)
+        .values(status="interrupted", error="it ended without a word", finished_at=now)
+    )
+
+
 def listed(connection: Connection, mapping: str | None, limit: int) -> list[Run]:
     """Runs, newest first."""
     query = select(runs).order_by(runs.c.run_id.desc()).limit(limit)

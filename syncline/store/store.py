@@ -90,6 +90,19 @@ class Store:
         with writing(self._engine) as connection:
             runs.finish(connection, run_id, status, summary, error, now=_now())
 
+    def knows_run(self, run_id: str) -> bool:
+        """Whether this store has the run: one that lost its past has not."""
+        with reading(self._engine) as connection:
+            return runs.known(connection, run_id)
+
+    def interrupt_others(self, run_id: str) -> None:
+        """Record of the mapping's other runs that are `running` that they were interrupted.
+
+        For the run that holds the lease: whoever had it before is dead, or fenced off.
+        """
+        with writing(self._engine) as connection:
+            runs.interrupt_others(connection, run_id, now=_now())
+
     def runs(self, mapping: str | None = None, limit: int = 50) -> list[Run]:
         """Runs, newest first."""
         with reading(self._engine) as connection:

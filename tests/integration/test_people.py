@@ -161,3 +161,52 @@ def test_status_says_where_a_mapping_stands(make: Make) -> None:
     assert (report.holds, report.open_conflicts, report.lease) == (1, 1, None)
     assert report.guarantee == "bounded"
     assert report.why
+
+
+# --- a control store that is lost ---
+
+
+def lose_the_store(bench: ProjectBench) -> None:
+    """The control store's file is gone, with all that it knew."""
+    for path in (bench.folder / ".syncline").glob("*"):
+        path.unlink()
+
+
+def test_f56_the_queue_is_filled_again_after_the_control_store_was_lost(make: Make) -> None:
+    """The ledger still holds what waited: the next run reads it again, and it waits again."""
+    bench, _ = contested(make)
+    bench.source.put({**bench.source.rows()[4], "id": 50, "name": "New", "updated_at": now()})
+    lose_the_store(bench)
+    summary = bench.run()
+    assert (summary.inserted, summary.queued, summary.status) == (1, 1, "waiting")
+    with Store.open(bench.project.store_url) as store:
+        (entry,) = store.conflicts(mapping="people", state=State.OPEN)
+    assert (entry.source or {})["name"] == "From source"
+    assert (entry.target or {})["name"] == "From target"
+    assert bench.target.rows()[3]["name"] == "From target"
+    decided(bench, entry.id, "source")
+    assert decide.apply_decisions(bench.project, "people") == 1
+    assert bench.target.rows()[3]["name"] == "From source"
+
+
+def test_f56_what_agrees_by_now_does_not_wait_again(make: Make) -> None:
+    """Someone made the two sides equal while the queue was lost: the hold is taken off."""
+    bench, _ = contested(make)
+    lose_the_store(bench)
+    bench.target.edit(3, name="From source")
+    assert bench.run().status == "ok"
+    bench.source.edit(3, name="Later", updated_at=now())
+    assert bench.run().updated == 1
+
+
+def test_a_run_that_never_said_how_it_ended_is_called_interrupted(make: Make) -> None:
+    """The next run of the mapping has the lease: whoever is `running` before it, is not."""
+    bench = make(3)
+    with Store.open(bench.project.store_url) as store:
+        cut = store.start_run("people", "full")
+        other = store.start_run("elsewhere", "full")
+    bench.run()
+    with Store.open(bench.project.store_url) as store:
+        found = {run.run_id: run.status for run in store.runs()}
+    assert (found[cut], found[other]) == ("interrupted", "running")
+    assert sorted(found.values()) == ["interrupted", "ok", "running"]

@@ -1,0 +1,46 @@
+"""Holds: what the target's ledger says waits, against what the control store still knows of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from syncline.decide import BATCH, again
+
+if TYPE_CHECKING:
+    from syncline.sync import Syncing
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger("syncline")
+_MANY = 1_000_000
+
+
+def mend(syncing: Syncing) -> int:
+    """Queue again what the ledger holds and a control store that lost its past no longer has.
+
+    How many keys were read again: each is once more a conflict or a dead letter, or lands. The
+    holds are looked at only where the store does not know the run of the last checkpoint, since
+    that scans the ledger. A record that is gone from the source stays held until a reconcile proves
+    that.
+    """
+    if not syncing.run.spec.ledger or not _lost_its_past(syncing):
+        return 0
+    with syncing.run.target.begin(syncing.run.spec, write=False) as tx:
+        held = [str(key) for key in tx.ledger_holds()["k"].to_pylist()]
+    name, store = syncing.run.name, syncing.store
+    letters = {letter.ledger_key for letter in store.dead_letters(name, limit=_MANY)}
+    lost = [key for key in held if key not in letters]
+    for start in range(0, len(lost), BATCH):
+        part = lost[start : start + BATCH]
+        known = store.waiting(name, part)
+        again(syncing, [key for key in part if key not in known])
+    if lost:
+        log.warning("the control store had lost what waits; queued again", held=len(lost))
+    return len(lost)
+
+
+def _lost_its_past(syncing: Syncing) -> bool:
+    document = syncing.document
+    if document.checkpoint is not None:
+        return not syncing.store.knows_run(document.checkpoint.run_id)
+    return document.unfinished is not None and len(syncing.store.runs(syncing.run.name, 2)) == 1
