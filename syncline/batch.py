@@ -27,7 +27,7 @@ from syncline.baseline import (
 )
 from syncline.classify import Presence, Sides
 from syncline.endpoints.base import ROW, Fetched, Mask, Transaction
-from syncline.record import Misfit, Type
+from syncline.record import NULL_FINGERPRINT, Misfit, Type
 
 Rows = npt.NDArray[np.intp]
 
@@ -184,11 +184,24 @@ def sides(batch: Batch, seen: Seen, shape: Shape) -> Sides:
         target_was_gone=(b.gone & TARGET_GONE) > 0,
         same=(batch.prints == seen.prints) & (here & seen.target)[:, None],
         source_same=(batch.prints == b.s) & b.known & ~b.source_void,
-        target_same=(seen.prints == b.t) & b.known,
+        target_same=((seen.prints == b.t) | _still_without(seen, shape)) & b.known,
         held=b.held,
         known=b.known,
         later=_later(batch, seen, shape),
     )
+
+
+def _still_without(seen: Seen, shape: Shape) -> Mask:
+    """Where a field that is new to the mapping has no value on the target yet.
+
+    A document has not even its path, which is not the NULL that a row's new column holds.
+    """
+    b = seen.baselines
+    new = b.source_void & (b.t == NULL_FINGERPRINT)
+    if new.any():
+        for j, name in enumerate(shape.fields):
+            new[:, j] &= arrow.truths(seen.current.column(name).is_null())
+    return new
 
 
 def _later(batch: Batch, seen: Seen, shape: Shape) -> Mask:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import structlog
-
+from syncline import drift
 from syncline.errors import GuardStopped
 
 if TYPE_CHECKING:
     from syncline.ledger import Document
     from syncline.mapping.model import Mapping
     from syncline.run import Opened
-
-log: structlog.stdlib.BoundLogger = structlog.get_logger("syncline")
 
 SAME_DATABASE: Final = ("system", "database")
 """The facts of a table's identity that no DDL changes; one that a role may not see is empty."""
@@ -26,7 +23,7 @@ def check_drift(run: Opened, document: Document, allow: frozenset[str]) -> bool:
     """Compare the mapping and the source with what the last run saw; says whether the mapping must
     be rebased.
 
-    Raises GuardStopped("schema") where the key changed or a column that is read changed its type,
+    Raises GuardStopped("schema") where the key changed or the tables drifted (`drift.check`),
     GuardStopped("other-database") where another database answers behind the URL.
     """
     if not document.digest:
@@ -40,7 +37,7 @@ def check_drift(run: Opened, document: Document, allow: frozenset[str]) -> bool:
             f"syncline checkpoint rewind {run.name}",
         )
     _check_identity(run, document, allow)
-    _check_columns(run, document, allow)
+    drift.check(run, document, allow)
     return document.digest != run.bound.digest
 
 
@@ -58,26 +55,6 @@ def _check_identity(run: Opened, document: Document, allow: frozenset[str]) -> N
             f"({', '.join(f'{k} was {document.identity[k]}, is {now[k]}' for k in moved)})",
             hint=f"if that is right: syncline run {run.name} --full --allow other-database",
         )
-
-
-def _check_columns(run: Opened, document: Document, allow: frozenset[str]) -> None:
-    if run.bound.source_info.open_columns:
-        return  # documents have no declared columns; a value that does not fit is a dead letter
-    columns = run.bound.source_info.columns
-    changed = [
-        f"{name} was {was}, is {columns[name].native}"
-        for name, was in document.columns.items()
-        if name in run.read.columns and name in columns and columns[name].native != was
-    ]
-    if changed and "schema" not in allow:
-        raise GuardStopped(
-            "schema",
-            f"{run.name}: {run.read.table} changed since the last run: {'; '.join(changed)}",
-            hint=f"look at it with: syncline plan {run.name}; then: "
-            f"syncline run {run.name} --full --allow schema",
-        )
-    for name in sorted(set(columns) - set(document.columns)):
-        log.info("the source has a new column that the mapping does not read", column=name)
 
 
 def check_queue_share(run: Opened, queued: int, seen: int, allow: frozenset[str]) -> None:

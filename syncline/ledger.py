@@ -69,6 +69,8 @@ class Document:
     key_digest: str = ""
     columns: dict[str, str] = field(default_factory=dict[str, str])
     identity: dict[str, str] = field(default_factory=dict[str, str])
+    target_columns: dict[str, str] = field(default_factory=dict[str, str])
+    evolved: list[str] = field(default_factory=list[str])
     commit: str = ""
 
     def put_back(self, before: Document) -> None:
@@ -79,6 +81,7 @@ class Document:
         self.checkpoint, self.unfinished = before.checkpoint, before.unfinished
         self.digest, self.key_digest = before.digest, before.key_digest
         self.columns, self.identity = before.columns, before.identity
+        self.target_columns, self.evolved = before.target_columns, before.evolved
 
     def dump(self) -> str:
         """The document as JSON text."""
@@ -98,6 +101,8 @@ class Document:
             key_digest=raw["key_digest"],
             columns=raw["columns"],
             identity=raw["identity"],
+            target_columns=raw.get("target_columns", {}),
+            evolved=raw.get("evolved", []),
             commit=raw["commit"],
         )
 

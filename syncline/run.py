@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from syncline import drift, ledger
 from syncline.baseline import Layout
 from syncline.batch import Shape
 from syncline.classify import Rules
@@ -103,7 +104,8 @@ class Cancelled(SynclineError):
 class Opened:
     """A mapping with both databases open.
 
-    `read` and `target_spec` are the bound ones, made complete for the run.
+    `read` and `spec` are the bound ones, made complete for the run; `evolved` are the source's
+    columns that became fields by themselves.
     """
 
     project: Project
@@ -113,6 +115,7 @@ class Opened:
     target: Endpoint
     read: ReadSpec
     spec: TargetSpec
+    evolved: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -165,7 +168,12 @@ def opened(
         if create and bound.target_info is None:
             _create(target, bound)
             bound = bind(mapping, source=source, target=target, project=project)
-        yield _complete(project, mapping, bound, source, target, batch_size)
+        evolved = _evolved(mapping, bound, target) if create else []
+        if evolved:
+            mapping = mapping.with_columns(evolved)
+            bound = bind(mapping, source=source, target=target, project=project)
+        run = _complete(project, mapping, bound, source, target, batch_size)
+        yield replace(run, evolved=tuple(evolved))
 
 
 def _create(target: Endpoint, bound: BoundMapping) -> None:
@@ -177,6 +185,22 @@ def _create(target: Endpoint, bound: BoundMapping) -> None:
     except SynclineError:
         if target.describe(bound.target.table) is None:
             raise
+
+
+def _evolved(mapping: MappingFile, bound: BoundMapping, target: Endpoint) -> list[str]:
+    """The source's columns that are fields because the mapping says `drift: evolve`; those that the
+    target lacks are added to it.
+    """
+    if mapping.drift != "evolve" or bound.source_info.open_columns or bound.target_info is None:
+        return []
+    _, document = ledger.peek(target, bound.target)
+    taken = {*bound.read.columns, *mapping.fields, *mapping.key}
+    columns = drift.new_columns(bound.source_info, document, taken)
+    for name in columns:
+        if name not in bound.target_info.columns and not bound.target_info.open_columns:
+            type_ = target.fits(bound.source_info.columns[name].type)
+            target.add_column(bound.target.table, name, type_)
+    return columns
 
 
 def _complete(

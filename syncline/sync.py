@@ -345,6 +345,9 @@ class Syncing:
             document.digest, document.key_digest = bound.digest, bound.key_digest
             document.columns = ledger.columns_seen(bound.source_info.columns)
             document.identity = dict(bound.source_info.identity)
+            document.evolved = list(self.run.evolved)
+            if bound.target_info is not None:
+                document.target_columns = ledger.columns_seen(bound.target_info.columns)
             return Outcome()
 
         self.transact(work)

@@ -310,6 +310,10 @@ class Target(Protocol):
         """
         ...
 
+    def add_column(self, table: str, name: str, type_: Type) -> None:
+        """Add a column that may be NULL to a table. Documents: nothing to do."""
+        ...
+
     def prepare(self, spec: TargetSpec) -> None:
         """Create the state table and, if the spec has a ledger, its table.
 

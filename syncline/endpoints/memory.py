@@ -8,6 +8,7 @@ before it, so a delta is the rows past a number. A deletion shows only in `keys(
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -205,6 +206,12 @@ class MemoryEndpoint:
                 tuple(map(tuple, unique)),
                 frozenset({*not_null, *key}),
             )
+
+    def add_column(self, table: str, name: str, type_: Type) -> None:
+        """See `base.Target.add_column`."""
+        with self._store.lock:
+            found = self._table(table)
+            self._store.tables[table] = replace(found, columns={**found.columns, name: type_})
 
     def drop_table(self, table: str) -> None:
         """Remove a table with its rows; one of the same name made later is another table."""

@@ -145,9 +145,9 @@ class MemoryRead:
         def kept(cell: Cell) -> bool:
             row = cell.value
             inside = not name or (
-                row[name] is not None
-                and (low is None or row[name] >= low)
-                and (high is None or row[name] < high)
+                row.get(name) is not None
+                and (low is None or row.get(name) >= low)
+                and (high is None or row.get(name) < high)
             )
             return inside and all(_holds(filter_, row) for filter_ in self._spec.filters)
 
@@ -191,7 +191,7 @@ def record_table(
     arrays: dict[str, pa.Array[Any]] = {}
     misfits: list[Misfit] = []
     for name, type_ in columns.items():
-        arrays[name], wrong = fit_column(name, [row[name] for row in rows], type_)
+        arrays[name], wrong = fit_column(name, [row.get(name) for row in rows], type_)
         misfits += wrong
     return pa.table(arrays), tuple(misfits)
 
@@ -206,7 +206,7 @@ def _check_columns(table: Table, spec: ReadSpec) -> None:
 
 
 def _holds(comparison: Comparison, row: Row) -> bool:
-    value = row[comparison.column]
+    value = row.get(comparison.column)
     return value is not None and _COMPARE[comparison.op](value, comparison.value)
 
 

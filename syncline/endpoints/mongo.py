@@ -213,6 +213,10 @@ class MongoEndpoint:
         create(self._connection, table)
         self._index_key(table, KeyPaths(key))
 
+    def add_column(self, table: str, name: str, type_: Type) -> None:  # noqa: ARG002
+        """See `Target.add_column`; raises InputError for a path that no document can have."""
+        check_paths([name])
+
     @reporting()
     def prepare(self, spec: TargetSpec) -> None:
         """Create what the spec needs: collection, key index, ledger, state. Idempotent."""

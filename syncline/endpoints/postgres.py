@@ -148,6 +148,13 @@ class PostgresEndpoint:
             session.run(statement)
             session.commit()
 
+    def add_column(self, table: str, name: str, type_: Type) -> None:
+        """See `Target.add_column`."""
+        column = f"{ident(name)} {native_type(type_)}"
+        with self._pool.session(WRITE) as session:
+            session.run(f"ALTER TABLE {catalog.spelled(table)} ADD COLUMN {column}")
+            session.commit()
+
     def prepare(self, spec: TargetSpec) -> None:
         """See `Target.prepare`: both tables stand in the target table's schema."""
         with self._pool.session(WRITE) as session:

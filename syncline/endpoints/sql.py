@@ -224,6 +224,15 @@ class SqlEndpoint(ABC):
                 f"CREATE TABLE {self.dialect.table(table)} ({', '.join(columns)}){self.options()}"
             )
 
+    def add_column(self, table: str, name: str, type_: Type) -> None:
+        """See `base.Target.add_column`."""
+        quote = self.dialect.quote
+        with self._session() as session:
+            session.run(
+                f"ALTER TABLE {self.dialect.table(table)} "
+                f"ADD COLUMN {quote(name)} {self.native_type(type_)}"
+            )
+
     def options(self) -> str:
         """Give what CREATE TABLE ends with."""
         return ""

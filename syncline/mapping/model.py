@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from syncline.errors import Problem
 from syncline.mapping.document import Document, path_text
-from syncline.mapping.forms import OrText, Rule, Strict
+from syncline.mapping.forms import FromForm, OrText, Rule, Strict
 from syncline.mapping.scalars import (
     Duration,
     GroupName,
@@ -192,6 +192,9 @@ class Mapping(Strict):
     tags: dict[str, TagValue] = Field(default_factory=dict[str, TagValue])
     batch_size: int = Field(100_000, ge=1, le=1_000_000, description="Records in a batch.")
     dead_letters: DeadLetters = Field(default_factory=lambda: DeadLetters.model_validate({}))
+    drift: Literal["ignore", "warn", "stop", "evolve"] = Field(
+        "stop", description="What is done where the columns of a table change between two runs."
+    )
     max_lag: Duration | None = Field(None, description="How old the target may get: 15m.")
 
     _name: str = PrivateAttr("")
@@ -251,6 +254,15 @@ class Mapping(Strict):
     def _placed(self, document: Document, name: str, path: Path | None) -> Mapping:
         self._name, self._document, self._path = name, document, path
         return self
+
+    def with_columns(self, columns: Iterable[str]) -> Mapping:
+        """The same with these source columns as fields of their own names."""
+        fields = {
+            **self.fields,
+            **{name: FromForm.model_validate({"from": name}) for name in columns},
+        }
+        changed = self.model_copy(update={"fields": fields})
+        return changed._placed(self._document, self._name, self._path)  # noqa: SLF001 - its own class
 
     def __str__(self) -> str:
         return self._name

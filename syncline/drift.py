@@ -1,0 +1,151 @@
+"""Drift: what became of the columns of both tables since the last run, and what is done about it.
+
+`drift:` in the mapping says: `ignore` says nothing, `warn` tells every change and goes on, `stop`
+(the default) tells every change and stops before the first write where a column that is read or
+written has another type, `evolve` is `stop`, but a new column of the source becomes a field.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final, Literal
+
+import structlog
+
+from syncline.errors import GuardStopped
+from syncline.ledger import Document, columns_seen
+
+if TYPE_CHECKING:
+    from syncline.endpoints.base import TableInfo
+    from syncline.run import Opened
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger("syncline")
+
+What = Literal["added", "dropped", "renamed", "narrowed", "widened", "changed"]
+_WIDER: Final = (
+    ("smallint", "integer", "int", "bigint"),
+    ("tinyint", "smallint", "mediumint", "int", "bigint"),
+    ("real", "double precision"),
+    ("float", "double"),
+    ("character varying", "varchar", "tinytext", "text", "mediumtext", "longtext"),
+    ("date", "timestamp without time zone"),
+)
+"""Native types, each of which holds what those before it hold."""
+_LENGTHLESS: Final = {"character varying", "varchar", "numeric", "decimal", "text"}
+
+
+@dataclass(frozen=True, slots=True)
+class Drifted:
+    """One column that is not what it was. `used` says whether the mapping reads or writes it."""
+
+    side: Literal["source", "target"]
+    what: What
+    column: str
+    told: str
+    used: bool
+
+    def __str__(self) -> str:
+        return f"{self.side} column {self.column} {self.told}"
+
+
+def compare(
+    side: Literal["source", "target"],
+    was: Mapping[str, str],
+    now: Mapping[str, str],
+    used: AbstractSet[str],
+) -> Iterator[Drifted]:
+    """The columns that drifted, from their native types then and now, by name."""
+    added = [name for name in now if name not in was]
+    dropped = [name for name in was if name not in now]
+    if len(added) == 1 and len(dropped) == 1 and now[added[0]] == was[dropped[0]]:
+        told = f"was renamed to {added[0]}, it seems"
+        yield Drifted(side, "renamed", dropped[0], told, dropped[0] in used)
+        added, dropped = [], []
+    for name in sorted(added):
+        yield Drifted(side, "added", name, f"({now[name]}) is new", used=False)
+    for name in sorted(dropped):
+        yield Drifted(side, "dropped", name, f"({was[name]}) was dropped", name in used)
+    for name in sorted(set(was) & set(now)):
+        if was[name] != now[name]:
+            what = type_change(was[name], now[name])
+            yield Drifted(
+                side, what, name, f"was {what}: {was[name]} is now {now[name]}", name in used
+            )
+
+
+def type_change(was: str, now: str) -> Literal["narrowed", "widened", "changed"]:
+    """How one native type became another, as far as their names tell."""
+    base_was, numbers_was = _parts(was)
+    base_now, numbers_now = _parts(now)
+    if base_was == base_now:
+        if base_was in _LENGTHLESS and bool(numbers_was) != bool(numbers_now):
+            return "widened" if numbers_was else "narrowed"
+        pairs = list(zip(numbers_was, numbers_now, strict=False))
+        if len(numbers_was) == len(numbers_now) and pairs:
+            # decimal(14,2) to decimal(14,4) leaves fewer digits before the point
+            room = [(a - b, c - d) for (a, c), (b, d) in pairwise(pairs)]
+            if all(a <= b for a, b in (*pairs, *room)):
+                return "widened"
+            if all(a >= b for a, b in pairs):
+                return "narrowed"
+        return "changed"
+    for order in _WIDER:
+        if base_was in order and base_now in order:
+            return "widened" if order.index(base_was) < order.index(base_now) else "narrowed"
+    return "changed"
+
+
+def _parts(native: str) -> tuple[str, tuple[int, ...]]:
+    found = re.search(r"\(([\d,\s]+)\)", native)
+    numbers = tuple(int(part) for part in found[1].split(",")) if found else ()
+    return re.sub(r"\([\d,\s]+\)", "", native).strip().lower(), numbers
+
+
+def found(run: Opened, document: Document) -> list[Drifted]:
+    """What drifted on either side since the last run; nothing before the first.
+
+    Documents have no declared columns: a value of theirs that does not fit is a dead letter.
+    """
+    drifted: list[Drifted] = []
+    source, target = run.bound.source_info, run.bound.target_info
+    if document.columns and not source.open_columns:
+        now = columns_seen(source.columns)
+        drifted += compare("source", document.columns, now, set(run.read.columns))
+    if document.target_columns and target is not None and not target.open_columns:
+        now, written = columns_seen(target.columns), {*run.spec.key, *run.spec.fields}
+        drifted += compare("target", document.target_columns, now, written)
+    return drifted
+
+
+def check(run: Opened, document: Document, allow: frozenset[str]) -> None:
+    """Do what the mapping says about drift. Raises GuardStopped("schema")."""
+    policy = run.mapping.drift
+    if policy == "ignore":
+        return
+    drifted = found(run, document)
+    for each in drifted:
+        log.warning("the schema drifted", what=str(each), used=each.used)
+    stops = [str(each) for each in drifted if each.used]
+    if stops and policy != "warn" and "schema" not in allow:
+        raise GuardStopped(
+            "schema",
+            f"{run.name}: changed since the last run: {'; '.join(stops)}",
+            hint=f"look at it with: syncline plan {run.name}; then: "
+            f"syncline run {run.name} --full --allow schema",
+        )
+
+
+def new_columns(info: TableInfo, document: Document, fields: AbstractSet[str]) -> list[str]:
+    """The source's columns that `evolve` makes fields: those it made before, and those that came
+    since the last run and are not fields yet.
+    """
+    known = document.columns
+    return [
+        name
+        for name in info.columns
+        if name in document.evolved or (known and name not in known and name not in fields)
+    ]
