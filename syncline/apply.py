@@ -19,6 +19,7 @@ from syncline import arrow
 from syncline.baseline import (
     DEAD,
     NOT_HELD,
+    PARKED,
     SOURCE_GONE,
     TARGET_GONE,
     WAITS,
@@ -30,8 +31,9 @@ from syncline.baseline import (
 )
 from syncline.batch import Batch, Rows, Seen, Shape, current_of
 from syncline.classify import Effect, Presence
-from syncline.endpoints.base import ROW, Mask, Refused, Transaction, Written
+from syncline.endpoints.base import ROW, Fetched, Mask, Refused, Transaction, Written
 from syncline.resolve import Action, Verdict
+from syncline.swap import swap
 
 
 @dataclass(slots=True)
@@ -148,9 +150,31 @@ def _update(
         if revived.any():
             changed[shape.soft] = revived
     written = tx.update(table, changed, current_of(seen, rows))
+    written = _swapped(tx, table, changed, current_of(seen, rows), written, shape)
     _note(done, done.updated, rows, written)
     back = np.flatnonzero(done.updated & seen.flagged & (verdict.action == Action.INSERT))
     done.inserted[back], done.updated[back] = True, False
+
+
+def _swapped(
+    tx: Transaction,
+    table: pa.Table,
+    changed: Mapping[str, Mask],
+    current: Fetched,
+    written: Written,
+    shape: Shape,
+) -> Written:
+    """What was written, with the records that refused each other written together."""
+    refused = np.array([r.row for r in written.refused if r.kind == "constraint"], np.int64)
+    if len(refused) < 2:  # noqa: PLR2004 - a cycle has two at least
+        return written
+    part = {name: mask[refused] for name, mask in changed.items()}
+    some = Fetched(arrow.take(current.rows, refused))
+    if not swap(tx, arrow.take(table, refused), part, some, tuple(shape.key), shape.nullable):
+        return written
+    landed = written.landed.copy()
+    landed[refused] = True
+    return Written(landed, tuple(r for r in written.refused if r.kind != "constraint"))
 
 
 def _delete(
@@ -264,7 +288,7 @@ def baselines_after(
     b.hold[settled] = NOT_HELD
     b.hold[queued] = WAITS
     for row, why in done.refused.items():
-        b.hold[row] = DEAD if why.kind == "value" else WAITS
+        b.hold[row] = DEAD if why.kind == "value" else PARKED
     b.present |= both | done.inserted | done.deleted | queued | refused
     b.present |= settled & (b.gone != old.gone)
     return b, _changed(old, b)

@@ -20,13 +20,14 @@ import pyarrow as pa
 
 from syncline import arrow
 from syncline.endpoints.base import ROW, Mask
-from syncline.record import NULL_FINGERPRINT, Misfit, Type, fingerprints
+from syncline.record import NULL_FINGERPRINT, Misfit, Type, fingerprints, same_fingerprints
 
 SOURCE_GONE: Final = 1
 TARGET_GONE: Final = 2
 NOT_HELD: Final = 0
 WAITS: Final = 1
 DEAD: Final = 2
+PARKED: Final = 3
 _ESCAPED: Final = r'["\\\x00-\x1f]'
 """What JSON writes in another way inside a text."""
 
@@ -130,7 +131,7 @@ def _unpack_layout(
             continue
         i, old_digest, old_type = places[name]
         here.s[at, j], here.t[at, j], here.held[at, j] = s[:, i], t[:, i], held[:, i]
-        here.known[at, j] = has & (old_type == type_)
+        here.known[at, j] = has & same_fingerprints(old_type, type_)
         here.source_void[at, j] = old_digest != digest
 
 

@@ -38,7 +38,7 @@ class Shape:
     ledger.
 
     `soft` is the target's soft-delete column, which is no field. `clock` is the place of the clock
-    field, or None.
+    field, or None. `nullable` are the fields that the target lets be NULL.
     """
 
     mapping: str
@@ -49,6 +49,7 @@ class Shape:
     layout: int
     clock: int | None = None
     soft: str | None = None
+    nullable: frozenset[str] = frozenset()
 
     @property
     def clock_name(self) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from syncline.baseline import DEAD, WAITS
+from syncline.baseline import DEAD, PARKED, WAITS
 from syncline.batch import Batch, Rows, Seen, record
 from syncline.classify import Change, Effect, FieldEffect, Presence
 from syncline.endpoints.base import Mask
@@ -138,7 +138,7 @@ def stands(
         (~here & ~gone, Standing.NOTHING),
         (gone & ~target, Standing.NOTHING),
         (~apart(batch, seen), Standing.EQUAL),
-        (waits | (hold == WAITS), Standing.WAITS),
+        (waits | np.isin(hold, (WAITS, PARKED)), Standing.WAITS),
         (dead | (hold == DEAD), Standing.DEAD),
         (gone & (effect == Effect.LEAVE), Standing.NOTHING),
         (gone & (effect == Effect.KEPT), Standing.HELD),

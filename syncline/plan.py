@@ -231,7 +231,9 @@ def _explained(
             ],
             "target_moved": [n for j, n in enumerate(names) if seen.prints[0, j] != b.t[0, j]],
             "held": [n for j, n in enumerate(names) if b.held[0, j]],
-            "hold": ["none", "waits for a person", "dead letter"][int(b.hold[0])],
+            "hold": ["none", "waits for a person", "dead letter", "refused by a constraint"][
+                int(b.hold[0])
+            ],
         }
     return [
         {"step": "target", "record": target},

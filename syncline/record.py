@@ -217,6 +217,17 @@ def fingerprints(
     return _with_nulls(_mix(arrow.numbers(array)), array)
 
 
+def same_fingerprints(one: str, other: str) -> bool:
+    """Whether equal values of these two types, as text, have equal fingerprints.
+
+    Whole numbers of any width and texts of any length have; else the types have to be the same.
+    """
+    if one == other:
+        return True
+    a, b = parse_type(one), parse_type(other)
+    return (a.is_integer and b.is_integer) or (a.name == b.name == "text")
+
+
 def _with_nulls(
     prints: np.ndarray[Any, Any], array: pa.Array[Any]
 ) -> np.ndarray[Any, np.dtype[np.int64]]:

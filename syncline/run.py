@@ -4,7 +4,7 @@ rules, the store.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -257,7 +257,15 @@ def shape_of(run: Opened, document: Document) -> Shape:
         layout=number,
         clock=list(fields).index(clock) if clock in fields else None,
         soft=run.bound.soft_delete[0] if run.bound.soft_delete else None,
+        nullable=frozenset(_nullable(run.bound, fields)),
     )
+
+
+def _nullable(bound: BoundMapping, fields: Mapping[str, Type]) -> Iterator[str]:
+    if bound.target_info is None:
+        return iter(())
+    known = bound.target_info.columns
+    return (name for name in fields if name in known and known[name].nullable)
 
 
 def terms_of(

@@ -262,6 +262,13 @@ class Transaction(Protocol):
         """The rows with a hold (`LEDGER_SCHEMA`)."""
         ...
 
+    def all_or_nothing(self) -> AbstractContextManager[None] | None:
+        """A block of which all is undone where it raises; None where this target can't.
+
+        Not to be nested.
+        """
+        ...
+
     def commit(self) -> None:
         """Make it durable.
 

@@ -227,7 +227,7 @@ LEDGER_SCHEMA = (
     ("t", "binary or null: the same for the target; null where it equals s"),
     ("held", "binary or null: one byte a field, 1 where a decision holds source and target apart"),
     ("gone", "int16: bit 1 the source is gone, bit 2 the target is gone"),
-    ("hold", "int16: 0 none, 1 waits for a person, 2 a dead letter"),
+    ("hold", "int16: 0 none, 1 waits for a person, 2 a dead letter, 3 refused by a constraint"),
     ("layout", "int32: which field list (in the state document) s, t and held follow"),
     ("epoch", "int64: the lease epoch at whose horizon the source was read"),
 )

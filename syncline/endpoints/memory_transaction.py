@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Final, Self, cast
@@ -205,6 +206,17 @@ class MemoryTransaction:
         rows = [(*key, *cell.value) for key, cell in self._cells(self._ledger).items()]
         hold = _LEDGER_NAMES.index("hold")
         return self._ledger_table([row for row in rows if row[hold]])
+
+    @contextmanager
+    def all_or_nothing(self) -> Generator[None]:
+        """See `base.Transaction.all_or_nothing`."""
+        before = dict(self._writes)
+        try:
+            yield
+        except Exception:
+            self._writes.clear()
+            self._writes.update(before)
+            raise
 
     def commit(self) -> None:
         """Put all writes in place, or raise Transient and keep none."""

@@ -118,6 +118,9 @@ class MongoTransaction:
         """Give the ledger rows with a hold."""
         return self._ledger.holds()
 
+    def all_or_nothing(self) -> None:
+        """See `base.Transaction.all_or_nothing`: a refused write ends a transaction of MongoDB."""
+
     @reporting()
     def commit(self) -> None:
         """Make it durable."""

@@ -164,17 +164,17 @@ class Session:
         self._open = False
 
     @contextmanager
-    def savepoint(self) -> Generator[None]:
+    def savepoint(self, name: str = "syncline") -> Generator[None]:
         """All of the block or nothing of it, inside a transaction."""
-        self.run("SAVEPOINT syncline")
+        self.run(f"SAVEPOINT {name}")
         try:
             yield
         except Exception:
             if not self.broken:
-                self.run("ROLLBACK TO SAVEPOINT syncline")
-                self.run("RELEASE SAVEPOINT syncline")
+                self.run(f"ROLLBACK TO SAVEPOINT {name}")
+                self.run(f"RELEASE SAVEPOINT {name}")
             raise
-        self.run("RELEASE SAVEPOINT syncline")
+        self.run(f"RELEASE SAVEPOINT {name}")
 
     def close(self) -> None:
         """Close the connection, whatever state it is in. Idempotent."""

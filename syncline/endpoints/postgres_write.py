@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Final, cast
 
 import numpy as np
@@ -266,6 +267,10 @@ class PostgresTransaction:
                 self._mark(statement, landed)
 
         return Written(landed, bisect(keys.num_rows, attempt))
+
+    def all_or_nothing(self) -> AbstractContextManager[None]:
+        """See `Transaction.all_or_nothing`."""
+        return self._session.savepoint("syncline_all")
 
     def commit(self) -> None:
         """See `Transaction.commit`."""

@@ -165,6 +165,19 @@ class Session:
             raise
         self.run("RELEASE SAVEPOINT syncline_part")
 
+    @contextmanager
+    def all_or_nothing(self) -> Generator[None]:
+        """All that is done inside, savepoints and all, or none of it where it raises."""
+        self.run("SAVEPOINT syncline_all")
+        try:
+            yield
+        except Exception:
+            if not self._broken:
+                self.run("ROLLBACK TO SAVEPOINT syncline_all")
+                self.run("RELEASE SAVEPOINT syncline_all")
+            raise
+        self.run("RELEASE SAVEPOINT syncline_all")
+
     def discard(self) -> None:
         """Never use this connection again: it is cut when the session closes."""
         self._broken = True

@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Final, cast
 
 import numpy as np
@@ -146,6 +147,10 @@ class SqlTransaction(Ledger):
         landed = np.zeros(keys.num_rows, np.bool_)
         landed[[row for row in some if row not in refused]] = True
         return Written(landed, _sorted(refused))
+
+    def all_or_nothing(self) -> AbstractContextManager[None]:
+        """See `base.Transaction.all_or_nothing`."""
+        return self._session.all_or_nothing()
 
     def commit(self) -> None:
         """See `base.Transaction.commit`."""

@@ -210,7 +210,8 @@ class _Binding:
         for name, source_column in self.mapping.key.items():
             try:
                 raw = compiler.copy(source_column)
-                found.append(self.column(name, raw, None, None, info, ("key", name)))
+                column = self.column(name, raw, None, None, info, ("key", name))
+                found.append(replace(column, key=True))
             except (ExpressionError, InputError) as error:
                 self.problem(("key", name), str(error))
         return found

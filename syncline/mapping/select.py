@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from syncline.mapping.coerce import Coerced, coerce, out_of_calendar
+from syncline.mapping.coerce import Coerced, coerce, family, out_of_calendar
 from syncline.mapping.columns import Columns, view_misfit
 from syncline.mapping.duck import identifier, seen_as
 from syncline.mapping.raw import Raw
@@ -33,6 +33,7 @@ class Column:
     declared: Type | None
     type: Type
     default: str | None = None
+    key: bool = False
 
     @property
     def by_way_of(self) -> Type | None:
@@ -237,7 +238,8 @@ class Select:
         target's.
         """
         column = self.columns[index]
-        return _checked(f"x{index}", column.raw, column.by_way_of or column.type)
+        coerced = _checked(f"x{index}", column.raw, column.by_way_of or column.type)
+        return _only_spelling(f"x{index}", column, coerced) if column.key else coerced
 
     def _last(self, index: int) -> Coerced:
         column = self.columns[index]
@@ -255,6 +257,23 @@ def _checked(x: str, raw: Raw, target: Type) -> Coerced:
         return Coerced(coerced.value, outside, "lies outside the years 1 to 9999")
     reason = f"{coerced.reason}, or lies outside the years 1 to 9999"
     return Coerced(coerced.value, f"{coerced.bad} OR {outside}", reason)
+
+
+def _only_spelling(x: str, column: Column, coerced: Coerced) -> Coerced:
+    """The same, but a text that is not how the number of a key is written is a misfit.
+
+    Else `1` and `01` were two source records of one target record, and each would write it in turn.
+    """
+    numbers = {"int", "decimal", "number", "float"}
+    if column.raw.type is None or column.raw.type.name != "text":
+        return coerced
+    if family(column.type) not in numbers:
+        return coerced
+    bad = f"CAST({coerced.value} AS VARCHAR) IS DISTINCT FROM {x}"
+    reason = "is not how that number is written, so another key could be the same record"
+    if coerced.bad is None:
+        return Coerced(coerced.value, bad, reason)
+    return Coerced(coerced.value, f"{coerced.bad} OR {bad}", f"{coerced.reason}, or {reason}")
 
 
 def _known(coerced: Coerced | None) -> Coerced:

@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 
 from syncline.baseline import Baselines, decode_key, encode_key, none_of, pack, unpack
 from syncline.endpoints.base import ROW
-from syncline.record import NULL_FINGERPRINT, Type
+from syncline.record import (
+    NULL_FINGERPRINT,
+    Type,
+    fingerprints,
+    parse_type,
+    same_fingerprints,
+)
 
 LAYOUT = (("name", "d1", "text"), ("age", "d2", "bigint"), ("city", "d3", "text"))
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -106,3 +112,14 @@ def test_ledger_keys_give_back_the_source_key() -> None:
         both = {"k": type_, "n": Type("integer")}
         pair = alone.append_column("n", pa.array(range(len(values)), pa.int32()))
         assert decode_key(encode_key(pair, both), both).equals(pair), name
+
+
+def test_a_wider_column_keeps_its_baseline() -> None:
+    """Fingerprints of whole numbers and of texts do not depend on the width of their column."""
+    for one, other in (("integer", "bigint"), ("text", "text(50)"), ("text(20)", "text(50)")):
+        assert same_fingerprints(one, other)
+        array = pa.array([1, 2] if "int" in one else ["a", "b"])
+        prints = [fingerprints(array, parse_type(name)).tolist() for name in (one, other)]
+        assert prints[0] == prints[1]
+    assert not same_fingerprints("decimal(14,2)", "decimal(14,4)")
+    assert not same_fingerprints("text", "bigint")
