@@ -23,10 +23,11 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger("syncline")
 class Patience:
     """How long the failures of one run may last.
 
-    A connection that was lost is tried again for `seconds` after its first failure; `progressed`
-    ends that count, so that a long run survives many outages. A deadlock or a serialization failure
-    is tried again a few times in a row. What can't pass (a refused login, a missing table) is not
-    tried again. Waits grow from 0.1 s to 5 s, each a random part of that ("full jitter"; Brooker,
+    A connection that was lost is tried again for `seconds` after its first failure. What succeeds
+    in the end is forgotten, and so is all of it once there was progress (`progressed`): a long run
+    survives many outages, but not one that comes back at the same place each time. A deadlock or a
+    serialization failure is tried again a few times in a row. What can't pass (a refused login, a
+    missing table) is not tried again. Waits grow from 0.1 s to 5 s, each a random part of that ("full jitter"; Brooker,
     "Exponential Backoff And Jitter", 2015).
     """
 
@@ -35,11 +36,15 @@ class Patience:
         self._since: float | None = None
 
     def progressed(self) -> None:
-        """Something succeeded: the next failure is a new one."""
+        """The run is further than it ever was: the next failure is a new one."""
         self._since = None
 
     def call(self, work: Callable[[], _T]) -> _T:
-        """What `work` gives, once it does. Raises the last failure where patience is at an end."""
+        """What `work` gives, once it does. Raises the last failure where patience is at an end.
+
+        May be nested: the outer call's count goes on while an inner one succeeds.
+        """
+        before = self._since
         retrying = Retrying(
             retry=retry_if_exception_type((Transient, Unreachable)),
             stop=self._ended,
@@ -47,7 +52,10 @@ class Patience:
             before_sleep=_say,
             reraise=True,
         )
-        return retrying(work)
+        done = retrying(work)
+        if before is None:
+            self._since = None
+        return done
 
     def _ended(self, state: RetryCallState) -> bool:
         if isinstance(_failure(state), Transient):

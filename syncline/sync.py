@@ -107,6 +107,7 @@ class Syncing:
         self.letters: set[str] = set()
         self.guarantee = ""
         self.patience = Patience(run_.retry_seconds)
+        self._furthest = 0
         self._restart = options.restart
         self._doubted = Outcome()
         self.limit = letter_limit(run_.mapping, run_.bound.source_info.row_estimate)
@@ -128,8 +129,8 @@ class Syncing:
             epoch=self.lease.epoch,
             waiting=self._waiting(),
         )
-        decide.write_decided(self)
-        holds.mend(self)
+        self.patience.call(lambda: decide.write_decided(self))
+        self.patience.call(lambda: holds.mend(self))
         try:
             horizon = self._read_through(mode)
         except CheckpointVoid as void:
@@ -265,6 +266,9 @@ class Syncing:
 
         self.transact(work)
         self.read += page.read
+        if self.read > self._furthest:  # reading again what was read before is no progress
+            self._furthest = self.read
+            self.patience.progressed()
         self._report()
 
     def transact(
@@ -276,7 +280,6 @@ class Syncing:
         connection, is tried again, whole, once it is known not to have landed.
         """
         outcome = self.patience.call(lambda: self._attempt(work, before))
-        self.patience.progressed()
         self.count(outcome)
         outcome.release(self.store, self.terms)
         return outcome

@@ -118,6 +118,7 @@ class MysqlEndpoint(SqlEndpoint):
             pool_pre_ping=True,
         )
         event.listen(self.engine, "connect", self._set_up)
+        event.listen(self.engine, "invalidate", _let_go)
         if statement_timeout:
             event.listen(self.engine, "checkout", self._set_limit)
 
@@ -257,6 +258,13 @@ class MysqlEndpoint(SqlEndpoint):
         if self.product == "mariadb":
             return f"SET SESSION max_statement_time = {float(seconds)}"
         return f"SET SESSION max_execution_time = {round(seconds * 1000)}"
+
+
+def _let_go(driver: Any, *_: object) -> None:
+    """Have the driver not read the rest of a result, once collected, from a socket that is shut."""
+    result = getattr(driver, "_result", None)
+    if result is not None:
+        result.unbuffered_active = False
 
 
 def url_of(url: str) -> URL:
