@@ -29,8 +29,8 @@ from tests.attack.conftest import Make
 from tests.attack.writers import connect
 from tests.integration.project_bench import ProjectBench, now, person
 
-KEYS = st.integers(0, 5)
-VALUES = st.sampled_from(["a", "b", "c"])
+KEYS = st.integers(0, 2)
+VALUES = st.sampled_from(["a", "b"])
 REST = "deletes: {mode: mirror, reconcile: always, guard: 100%}\nconflicts: manual\n"
 ALLOW = frozenset({"empty-source", "deletes", "conflicts"})
 GONE = None
@@ -121,7 +121,11 @@ class Machine(RuleBasedStateMachine):
         self.bench, self.model = bench, Model()
         self.open: Any = None
         self.late: dict[int, str] = {}
+        if bench.source.kind == "mongo":  # of a collection that is empty no field is known
+            bench.source.put(person(99, name="a"))
+            self.model.source[99] = "a"
         bench.run(allow=ALLOW)
+        self.model.settle()
 
     # --- the source's people ---
 
@@ -248,7 +252,7 @@ class Machine(RuleBasedStateMachine):
             self.open.close()
 
 
-def drive(make: Callable[[], ProjectBench], examples: int, steps: int = 15) -> None:
+def drive(make: Callable[[], ProjectBench], examples: int, steps: int = 30) -> None:
     """Run the machine, each time on a new project."""
     run_state_machine_as_test(  # pyright: ignore[reportUnknownMemberType]
         lambda: Machine(make()),
@@ -265,7 +269,7 @@ def drive(make: Callable[[], ProjectBench], examples: int, steps: int = 15) -> N
 
 def test_the_machine_on_sqlite(make: Make) -> None:
     """Both sides are what the dictionary says, whatever was done in whatever order."""
-    drive(lambda: make("sqlite", rest=REST, fields="  name: name\n"), examples=12)
+    drive(lambda: make("sqlite", rest=REST, fields="  name: name\n"), examples=5)
 
 
 @pytest.mark.slow
@@ -279,4 +283,4 @@ def test_the_machine_on_sqlite(make: Make) -> None:
 )  # fmt: skip
 def test_the_machine_on_every_database(watermark: str, target: str, make: Make) -> None:
     """The same on servers, with transactions that commit late where the source has them."""
-    drive(lambda: make(watermark, target, rest=REST, fields="  name: name\n"), examples=20)
+    drive(lambda: make(watermark, target, rest=REST, fields="  name: name\n"), examples=12)
