@@ -17,15 +17,18 @@ from typing import TYPE_CHECKING, Final, Literal
 import structlog
 
 from syncline.errors import GuardStopped
-from syncline.ledger import Document, columns_seen
+from syncline.ledger import NOT_NULL, Document, columns_seen
 
 if TYPE_CHECKING:
-    from syncline.endpoints.base import TableInfo
+    from syncline.endpoints.base import Column, TableInfo
     from syncline.run import Opened
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("syncline")
 
-What = Literal["added", "dropped", "renamed", "narrowed", "widened", "changed"]
+Side = Literal["source", "target"]
+What = Literal[
+    "added", "dropped", "renamed", "narrowed", "widened", "changed", "tightened", "loosened"
+]  # fmt: skip
 _WIDER: Final = (
     ("smallint", "integer", "int", "bigint"),
     ("tinyint", "smallint", "mediumint", "int", "bigint"),
@@ -42,23 +45,32 @@ _LENGTHLESS: Final = {"character varying", "varchar", "numeric", "decimal", "tex
 class Drifted:
     """One column that is not what it was. `used` says whether the mapping reads or writes it."""
 
-    side: Literal["source", "target"]
+    side: Side
     what: What
     column: str
     told: str
     used: bool
+
+    @property
+    def stops(self) -> bool:
+        """Whether a run that takes nothing for granted stops for it.
+
+        That a column may be NULL from now on harms nobody, nor that the source has no NULL more.
+        """
+        harmless = self.what == "loosened" or (self.what, self.side) == ("tightened", "source")
+        return self.used and not harmless
 
     def __str__(self) -> str:
         return f"{self.side} column {self.column} {self.told}"
 
 
 def compare(
-    side: Literal["source", "target"],
+    side: Side,
     was: Mapping[str, str],
     now: Mapping[str, str],
     used: AbstractSet[str],
 ) -> Iterator[Drifted]:
-    """The columns that drifted, from their native types then and now, by name."""
+    """The columns that drifted, from what `columns_seen` gave then and now."""
     added = [name for name in now if name not in was]
     dropped = [name for name in was if name not in now]
     if len(added) == 1 and len(dropped) == 1 and now[added[0]] == was[dropped[0]]:
@@ -70,11 +82,18 @@ def compare(
     for name in sorted(dropped):
         yield Drifted(side, "dropped", name, f"({was[name]}) was dropped", name in used)
     for name in sorted(set(was) & set(now)):
-        if was[name] != now[name]:
-            what = type_change(was[name], now[name])
-            yield Drifted(
-                side, what, name, f"was {what}: {was[name]} is now {now[name]}", name in used
-            )
+        yield from _altered(side, name, was[name], now[name], used=name in used)
+
+
+def _altered(side: Side, name: str, was: str, now: str, *, used: bool) -> Iterator[Drifted]:
+    type_was, type_now = was.removesuffix(NOT_NULL), now.removesuffix(NOT_NULL)
+    if type_was != type_now:
+        what = type_change(type_was, type_now)
+        yield Drifted(side, what, name, f"was {what}: {type_was} is now {type_now}", used)
+    elif was != now:
+        tightened = now.endswith(NOT_NULL)
+        told = f"may be NULL {'no more' if tightened else 'now'}"
+        yield Drifted(side, "tightened" if tightened else "loosened", name, told, used)
 
 
 def type_change(was: str, now: str) -> Literal["narrowed", "widened", "changed"]:
@@ -129,11 +148,53 @@ def check(run: Opened, document: Document, allow: frozenset[str]) -> None:
     drifted = found(run, document)
     for each in drifted:
         log.warning("the schema drifted", what=str(each), used=each.used)
-    stops = [str(each) for each in drifted if each.used]
+    stops = [str(each) for each in drifted if each.stops]
     if stops and policy != "warn" and "schema" not in allow:
         raise GuardStopped(
             "schema",
             f"{run.name}: changed since the last run: {'; '.join(stops)}",
+            hint=f"look at it with: syncline plan {run.name}; then: "
+            f"syncline run {run.name} --full --allow schema",
+        )
+
+
+def check_target(run: Opened, columns: Mapping[str, Column]) -> None:
+    """Stop where the target is no more what the run was bound to: it would write by what was.
+
+    `columns` as they stay until the transaction ends. Whatever the mapping says of drift: the next
+    run sees the table anew, and does what it says. Raises GuardStopped("schema").
+    """
+    if columns and run.bound.target_info is not None:
+        written = {*run.spec.key, *run.spec.fields}
+        _check_still(run, "target", run.bound.target_info.columns, columns, written)
+
+
+def check_source(run: Opened) -> None:
+    """Stop where the source is no more what the run was bound to. Raises GuardStopped("schema").
+
+    To be called once a read has begun, and its table can't be altered until it ends.
+    """
+    bound = run.bound.source_info
+    info = None if bound.open_columns else run.source.describe(run.read.table)
+    if info is not None:
+        _check_still(run, "source", bound.columns, info.columns, set(run.read.columns))
+
+
+def _check_still(
+    run: Opened,
+    side: Side,
+    bound: Mapping[str, Column],
+    now: Mapping[str, Column],
+    used: AbstractSet[str],
+) -> None:
+    if now == bound:
+        return
+    drifted = compare(side, columns_seen(bound), columns_seen(now), used)
+    if stops := [str(each) for each in drifted if each.stops]:
+        raise GuardStopped(
+            "schema",
+            f"{run.name}: changed while the run was going on: {'; '.join(stops)}; nothing more was "
+            "written",
             hint=f"look at it with: syncline plan {run.name}; then: "
             f"syncline run {run.name} --full --allow schema",
         )

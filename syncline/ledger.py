@@ -21,10 +21,11 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from syncline.baseline import Layout
-from syncline.endpoints.base import StateRow, Target, TargetSpec, Transaction
+from syncline.endpoints.base import Column, StateRow, Target, TargetSpec, Transaction
 from syncline.errors import LeaseHeld, LeaseLost, SynclineError
 
 LEASE_SECONDS: Final = 60.0
+NOT_NULL: Final = " not null"
 _HELD_HERE: Final[set[str]] = set()
 """The holders that are runs of this very process."""
 
@@ -368,6 +369,8 @@ def layout_number(document: Document, layout: Layout) -> int:
     return document.layouts.index(layout)
 
 
-def columns_seen(columns: Mapping[str, Any]) -> dict[str, str]:
-    """The native types of the columns of a table, as remembered between runs."""
-    return {name: str(getattr(column, "native", column)) for name, column in columns.items()}
+def columns_seen(columns: Mapping[str, Column]) -> dict[str, str]:
+    """The native types of the columns of a table, as remembered between runs; `not null` stands
+    behind the type of one that can't be NULL.
+    """
+    return {name: c.native + ("" if c.nullable else NOT_NULL) for name, c in columns.items()}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from syncline import gone, ledger
+from syncline import drift, gone, ledger
 from syncline.baseline import decode_key
 from syncline.batch import Batch, Seen, record
 from syncline.classify import Effect, FieldEffect, Presence
@@ -40,8 +40,9 @@ _NAMES = {
 class PlanReport:
     """What a run would do.
 
-    `counts` by effect; `samples` a few records of each, with target now and would-be.     `stopped`
-    is the guard that would stop the run, if one would. `steps` is one record's way (`--key`).
+    `counts` by effect; `samples` a few records of each, with target now and would-be. `stopped` is
+    the guard that would stop the run, if one would; `drift` what became of the columns since the
+    last run. `steps` is one record's way (`--key`).
     """
 
     mapping: str
@@ -52,6 +53,7 @@ class PlanReport:
     counts: Counter[str] = field(default_factory=Counter[str])
     samples: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     stopped: str = ""
+    drift: list[str] = field(default_factory=list[str])
     steps: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
     def as_dict(self) -> dict[str, Any]:
@@ -71,7 +73,7 @@ def plan(
         document = (
             Document() if run.bound.target_info is None else ledger.peek(run.target, run.spec)[1]
         )
-        report = PlanReport(name, "delta")
+        report = PlanReport(name, "delta", drift=[str(each) for each in drift.found(run, document)])
         rebased = False
         try:
             rebased = check_drift(run, document, frozenset())
@@ -89,7 +91,7 @@ def plan(
         try:
             _read(run, terms, document, mode, report, limit)
         except CheckpointVoid as void:
-            report.stopped = f"the checkpoint can't be continued from: {void}"
+            report.stopped = report.stopped or f"the checkpoint can't be continued from: {void}"
             _read(run, terms, document, "full", report, limit)
         if run.sees_gone and run.bound.target_info is not None:
             _gone(run, terms, report, limit)
@@ -124,7 +126,7 @@ def _gone(run: Opened, terms: Terms, report: PlanReport, limit: int) -> None:
     try:
         check_deletes(run, found.count, found.known, frozenset())
     except GuardStopped as stopped:
-        report.stopped = f"{stopped.reason}: {stopped}"
+        report.stopped = report.stopped or f"{stopped.reason}: {stopped}"
 
 
 def _judge(run: Opened, terms: Terms, batch: Batch, report: PlanReport, limit: int) -> None:

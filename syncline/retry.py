@@ -27,8 +27,8 @@ class Patience:
     in the end is forgotten, and so is all of it once there was progress (`progressed`): a long run
     survives many outages, but not one that comes back at the same place each time. A deadlock or a
     serialization failure is tried again a few times in a row. What can't pass (a refused login, a
-    missing table) is not tried again. Waits grow from 0.1 s to 5 s, each a random part of that ("full jitter"; Brooker,
-    "Exponential Backoff And Jitter", 2015).
+    missing table) is not tried again. Waits grow from 0.1 s to 5 s, each a random part of that
+    ("full jitter"; Brooker, "Exponential Backoff And Jitter", 2015).
     """
 
     def __init__(self, seconds: float) -> None:

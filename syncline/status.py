@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from syncline import ledger
+from syncline import drift, ledger
 from syncline.run import opened
 from syncline.store.store import Store
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class StatusReport:
     """A mapping's state.
 
-    `lag_seconds` is the age of the last sync; `lease` the run that holds it, if one does.
+    `lag_seconds` is the age of the last sync; `lease` the run that holds it, if one does; `drift`
+    what became of the columns of both tables since the last run.
     """
 
     mapping: str
@@ -37,6 +38,7 @@ class StatusReport:
     dead_letters: int
     unfinished: int | None
     lease: str | None
+    drift: list[str]
 
     def as_dict(self) -> dict[str, Any]:
         """The report as JSON-ready values."""
@@ -79,6 +81,7 @@ def status(project: Project, name: str) -> StatusReport:
             dead_letters=counts.dead_letters,
             unfinished=document.unfinished.read if document.unfinished else None,
             lease=row.holder if held and row is not None else None,
+            drift=[str(each) for each in drift.found(run, document)],
         )
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from syncline import decide, gone, holds, ledger
+from syncline import decide, drift, gone, holds, ledger
 from syncline.endpoints.base import Mode, Read, Transaction
 from syncline.errors import (
     CheckpointVoid,
@@ -237,7 +237,7 @@ class Syncing:
         unfinished = self.document.unfinished if full else None
         fresh = unfinished is not None and unfinished.started_empty
         with self.run.bound.mapper() as mapper:
-            shape = self.terms.shape
+            shape, looked = self.terms.shape, False
             for page in pages(
                 read.batches(),
                 mapper,
@@ -246,6 +246,9 @@ class Syncing:
                 sees_gone=self.run.sees_gone,
                 compared=shape.ledger or not fresh,
             ):
+                if not looked:
+                    drift.check_source(self.run)
+                    looked = True
                 self._settle_page(page, full=full, fresh=fresh)
                 if self.options.cancelled is not None and self.options.cancelled():
                     raise Cancelled(
@@ -290,6 +293,7 @@ class Syncing:
         if self.lease.in_doubt and self.lease.landed():
             return self._doubted
         with self.lease.transaction() as tx:
+            drift.check_target(self.run, tx.columns())
             outcome = work(tx)
             self._check_queue(outcome)
             before()

@@ -211,6 +211,7 @@ def _planned(report: PlanReport) -> None:
     if report.mode != "key":
         typer.echo(f"{report.mapping}: {report.mode} of {report.read:,}: {counts or 'nothing'}")
         show.facts({"  promise": f"{report.guarantee}: {report.why}", "  stops": report.stopped})
+        show.facts({"  drift": "; ".join(report.drift)})
     for step in report.steps:
         content = {name: value for name, value in step.items() if name != "step"}
         typer.echo(f"{step['step']}")

@@ -70,6 +70,8 @@ def _table(reports: list[StatusReport]) -> None:
     for one in reports:
         if one.unfinished is not None:
             typer.echo(f"{one.mapping}: a full sync stopped after {one.unfinished:,} records")
+        for told in one.drift:
+            typer.echo(f"{one.mapping}: {told}")
 
 
 def age(seconds: float) -> str:

@@ -203,6 +203,12 @@ class Transaction(Protocol):
         """
         ...
 
+    def columns(self) -> Mapping[str, Column]:
+        """The target table's columns as they are, and stay until the transaction ends; empty for
+        documents.
+        """
+        ...
+
     def is_empty(self) -> bool:
         """Whether the target table has no record at all."""
         ...

@@ -16,7 +16,6 @@ import pyarrow as pa
 
 from syncline.endpoints.base import (
     ROW,
-    Column,
     DeltaBy,
     Guarantee,
     Mode,
@@ -99,10 +98,7 @@ class MemoryEndpoint:
         keys = (found.key, *found.unique) if found.key else found.unique
         return TableInfo(
             name=table,
-            columns={
-                name: Column(name, type_, name not in found.not_null, native=str(type_))
-                for name, type_ in found.columns.items()
-            },
+            columns=found.described,
             primary_key=found.key,
             unique=tuple(columns for columns in keys if found.not_null.issuperset(columns)),
             identity={"store": self._store.identity, "table": found.identity},

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from syncline.endpoints.base import Column
 from syncline.endpoints.fit import Unfit, fit
 from syncline.errors import InputError, Transient
 from syncline.record import Type
@@ -38,6 +39,14 @@ class Table:
     unique: tuple[tuple[str, ...], ...] = ()
     not_null: frozenset[str] = frozenset()
     identity: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    @property
+    def described(self) -> Mapping[str, Column]:
+        """The columns as a catalogue tells them."""
+        return {
+            name: Column(name, type_, name not in self.not_null, native=str(type_))
+            for name, type_ in self.columns.items()
+        }
 
     @property
     def space(self) -> Space:

@@ -14,6 +14,7 @@ import pyarrow as pa
 from syncline.endpoints.base import (
     LEDGER_SCHEMA,
     ROW,
+    Column,
     Fetched,
     Mask,
     Refused,
@@ -105,6 +106,10 @@ class MemoryTransaction:
         return True
 
     # --- rows ---
+
+    def columns(self) -> Mapping[str, Column]:
+        """See `base.Transaction.columns`."""
+        return self._table.described
 
     def is_empty(self) -> bool:
         """Whether the table has no row."""

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import pyarrow as pa
 
-from syncline.endpoints.base import Fetched, Mask, StateRow, Written
+from syncline.endpoints.base import Column, Fetched, Mask, StateRow, Written
 from syncline.endpoints.mongo_errors import reporting
 from syncline.endpoints.mongo_ledger import Ledger, State
 from syncline.endpoints.mongo_rows import Rows
@@ -60,6 +60,10 @@ class MongoTransaction:
             "document": document,
         }
         return self._state.put(values, expected_epoch)
+
+    def columns(self) -> Mapping[str, Column]:
+        """See `base.Transaction.columns`: documents declare none."""
+        return {}
 
     @reporting()
     def is_empty(self) -> bool:

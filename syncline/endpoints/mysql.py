@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from ipaddress import ip_address
 from typing import Any, Final
@@ -146,9 +146,11 @@ class MysqlEndpoint(SqlEndpoint):
         MariaDB has no id of its data that is not its machine's: no `system`.
         """
         with self._session() as session:
-            return table_info(
-                session, table, mariadb=self.product == "mariadb", system=self._system
-            )
+            return self.info(session, table)
+
+    def info(self, session: Session, table: str) -> TableInfo | None:
+        """See `SqlEndpoint.info`."""
+        return table_info(session, table, mariadb=self.product == "mariadb", system=self._system)
 
     def best_delta(self, info: TableInfo, cursor: str | None) -> DeltaBy:
         """See `base.Source.best_delta`."""
@@ -218,14 +220,13 @@ class MysqlEndpoint(SqlEndpoint):
         self,
         session: Session,
         spec: TargetSpec,
-        fields: Mapping[str, Field],
+        info: TableInfo,
         *,
         writes: bool,
-        unique: bool,
     ) -> SqlTransaction:
         """See `SqlEndpoint.transaction`."""
         return MysqlTransaction(
-            session, self.dialect, spec, fields, writes=writes, unique=unique, packet=self._packet
+            session, self.dialect, spec, info, writes=writes, packet=self._packet
         )
 
     def _is_mariadb(self) -> bool:

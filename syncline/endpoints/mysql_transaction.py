@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final, cast
 
-from syncline.endpoints.base import Fetched, Mask, Refused, TargetSpec, Written
+from syncline.endpoints.base import Fetched, Mask, Refused, TableInfo, TargetSpec, Written
 from syncline.endpoints.mysql_catalog import place_of
 from syncline.endpoints.mysql_dialect import MysqlDialect
 from syncline.endpoints.sql_lookup import condition_for
@@ -36,13 +36,12 @@ class MysqlTransaction(SqlTransaction):
         session: Session,
         dialect: MysqlDialect,
         spec: TargetSpec,
-        fields: Mapping[str, Field],
+        info: TableInfo,
         *,
         writes: bool,
-        unique: bool,
         packet: int,
     ) -> None:
-        super().__init__(session, dialect, spec, fields, writes=writes, unique=unique)
+        super().__init__(session, dialect, spec, info, writes=writes)
         self._packet = packet
         self._may_stage = True
 

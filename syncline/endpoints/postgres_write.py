@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from syncline.endpoints.base import Fetched, Mask, StateRow, TargetSpec, Written
+from syncline.endpoints.base import Column, Fetched, Mask, StateRow, TargetSpec, Written
 from syncline.endpoints.bisect import RowsRefused, bisect
 from syncline.endpoints.postgres_catalog import PgTable, require
 from syncline.endpoints.postgres_ledger import Ledger, State
@@ -129,6 +129,10 @@ class PostgresTransaction:
         return self._ledger.holds()
 
     # --- records ----------------------------------------------------------------------------------
+
+    def columns(self) -> Mapping[str, Column]:
+        """See `Transaction.columns`: the table has been locked before they were read."""
+        return self._table.info.columns
 
     def is_empty(self) -> bool:
         """See `Transaction.is_empty`."""

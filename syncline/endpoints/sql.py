@@ -6,7 +6,7 @@ A pool of sessions, and the Protocols over a dialect.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +25,7 @@ from syncline.endpoints.base import (
     TargetSpec,
     Transaction,
 )
-from syncline.endpoints.sql_dialect import Dialect, Term, fields_of, state_name
+from syncline.endpoints.sql_dialect import Dialect, Term, fields_of, is_unique, state_name
 from syncline.endpoints.sql_lookup import look_up
 from syncline.endpoints.sql_read import Pass, SqlRead
 from syncline.endpoints.sql_session import Session, opened, take
@@ -34,6 +34,14 @@ from syncline.endpoints.sql_write import SqlTransaction
 from syncline.errors import CheckpointVoid, InputError
 from syncline.record import Misfit, Type
 from syncline.watermark.sql import start_of
+
+
+def _there(info: TableInfo | None, table: str) -> TableInfo:
+    if info is None:
+        raise InputError(
+            f"there is no table {table}", hint="table names are spelled as the database has them"
+        )
+    return info
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +114,15 @@ class SqlEndpoint(ABC):
         self,
         session: Session,
         spec: TargetSpec,
-        fields: Mapping[str, Field],
+        info: TableInfo,
         *,
         writes: bool,
-        unique: bool,
     ) -> SqlTransaction:
-        """Give the transaction object over a session in a transaction.
+        """Give the transaction object over a session in a transaction."""
 
-        `unique`: the database itself keeps the spec's key from being there twice.
-        """
+    @abstractmethod
+    def info(self, session: Session, table: str) -> TableInfo | None:
+        """Describe a table by a session of our own, in its transaction if it has one."""
 
     def check_writable(self, session: Session, table: str) -> None:  # noqa: B027 - may be nothing
         """Raise InputError where the table can't take part in a transaction."""
@@ -240,15 +248,13 @@ class SqlEndpoint(ABC):
     @contextmanager
     def begin(self, spec: TargetSpec, *, write: bool = True) -> Generator[Transaction]:
         """See `base.Target.begin`."""
-        info = self._told(spec.table)
-        fields = fields_of(info, {**spec.key, **spec.fields})
         with self._session() as session:
             if write:
                 self.check_writable(session, spec.table)
             self._begin(session, self.dialect.begin_write if write else self.dialect.begin_plan)
             try:
                 yield self.transaction(
-                    session, spec, fields, writes=write, unique=is_unique(info, spec.key)
+                    session, spec, self._pinned(session, spec.table), writes=write
                 )
             finally:
                 self._roll_back(session)
@@ -271,13 +277,16 @@ class SqlEndpoint(ABC):
         return take(self.engine, self.dialect)
 
     def _told(self, table: str) -> TableInfo:
-        info = self.describe(table)
-        if info is None:
-            raise InputError(
-                f"there is no table {table}",
-                hint="table names are spelled as the database has them",
-            )
-        return info
+        return _there(self.describe(table), table)
+
+    def _pinned(self, session: Session, table: str) -> TableInfo:
+        """Describe a table that nobody can alter from here to the end of the transaction.
+
+        MariaDB and MySQL keep a table as it is from the first statement on that names it; a writer
+        of SQLite has the whole file.
+        """
+        session.rows(f"SELECT 1 FROM {self.dialect.table(table)} LIMIT 0")  # noqa: S608 - quoted
+        return _there(self.info(session, table), table)
 
     def _begin(self, session: Session, statements: Sequence[str]) -> None:
         for statement in statements:
@@ -341,9 +350,3 @@ class SqlEndpoint(ABC):
             if bound is not None
         ]
         return [sql for sql, _ in told], [param for _, param in told]
-
-
-def is_unique(info: TableInfo, key: Iterable[str]) -> bool:
-    """Whether the table can't hold two records of one key."""
-    names = set(key)
-    return any(names.issuperset(one) for one in info.unique)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -165,6 +165,12 @@ def fields_of(info: TableInfo, wanted: Mapping[str, Type]) -> dict[str, Field]:
             hint=f"it has {', '.join(info.columns)}",
         )
     return {name: Field(info.columns[name], type_) for name, type_ in wanted.items()}
+
+
+def is_unique(info: TableInfo, key: Iterable[str]) -> bool:
+    """Whether the table can't hold two records of one key."""
+    names = set(key)
+    return any(names.issuperset(one) for one in info.unique)
 
 
 def digest(columns: Mapping[str, Column]) -> str:

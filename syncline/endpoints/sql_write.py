@@ -14,9 +14,18 @@ from typing import Any, Final, cast
 import numpy as np
 import pyarrow as pa
 
-from syncline.endpoints.base import ROW, Fetched, Mask, Refused, TargetSpec, Written
+from syncline.endpoints.base import (
+    ROW,
+    Column,
+    Fetched,
+    Mask,
+    Refused,
+    TableInfo,
+    TargetSpec,
+    Written,
+)
 from syncline.endpoints.bisect import RowsRefused, bisect
-from syncline.endpoints.sql_dialect import Dialect
+from syncline.endpoints.sql_dialect import Dialect, fields_of, is_unique
 from syncline.endpoints.sql_ledger import Ledger
 from syncline.endpoints.sql_lookup import Found, condition_for, look_up
 from syncline.endpoints.sql_read import past
@@ -41,19 +50,24 @@ class SqlTransaction(Ledger):
         session: Session,
         dialect: Dialect,
         spec: TargetSpec,
-        fields: Mapping[str, Field],
+        info: TableInfo,
         *,
         writes: bool,
-        unique: bool,
     ) -> None:
         super().__init__(session, dialect, spec, writes=writes)
-        self._unique = unique
+        fields = fields_of(info, {**spec.key, **spec.fields})
+        self._info = info
+        self._unique = is_unique(info, spec.key)
         self._spec = spec
         self._key = {name: fields[name] for name in spec.key}
         self._fields = {name: fields[name] for name in spec.fields}
         self._target = dialect.table(spec.table)
 
     # --- reading ---
+
+    def columns(self) -> Mapping[str, Column]:
+        """See `base.Transaction.columns`."""
+        return self._info.columns
 
     def is_empty(self) -> bool:
         """See `base.Transaction.is_empty`."""

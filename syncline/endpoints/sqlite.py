@@ -109,7 +109,11 @@ class SqliteEndpoint(SqlEndpoint):
         if not self.path.exists():
             return None
         with self._session() as session:
-            return table_info(session, self.dialect, self.path, table)
+            return self.info(session, table)
+
+    def info(self, session: Session, table: str) -> TableInfo | None:
+        """See `SqlEndpoint.info`."""
+        return table_info(session, self.dialect, self.path, table)
 
     def best_delta(self, info: TableInfo, cursor: str | None) -> DeltaBy:
         """See `base.Source.best_delta`."""
@@ -174,13 +178,12 @@ class SqliteEndpoint(SqlEndpoint):
         self,
         session: Session,
         spec: TargetSpec,
-        fields: Mapping[str, Field],
+        info: TableInfo,
         *,
         writes: bool,
-        unique: bool,
     ) -> SqlTransaction:
         """See `SqlEndpoint.transaction`."""
-        return SqliteTransaction(session, self.dialect, spec, fields, writes=writes, unique=unique)
+        return SqliteTransaction(session, self.dialect, spec, info, writes=writes)
 
     def _make_file(self) -> None:
         if not self.path.exists():

@@ -8,8 +8,11 @@ import pytest
 from pymongo import MongoClient
 from structlog.testing import capture_logs
 
-from syncline.errors import GuardStopped, MappingErrors
+from syncline.errors import GuardStopped, InputError, MappingErrors
+from syncline.plan import plan
+from syncline.status import status
 from tests.attack.conftest import Make, in_step
+from tests.attack.test_network import after, terminate
 from tests.integration.project_bench import now, person
 
 SQL = [("xmin", "postgres"), ("mariadb", "mariadb"), ("sqlite", "sqlite")]
@@ -105,3 +108,94 @@ def test_evolve_brings_a_new_column_of_the_source_to_the_target(
     bench.source.sql("alter table people add column more varchar(40)")
     bench.run()
     assert nicks()[3] == "N"
+
+
+ROUNDED = {
+    "postgres": "alter table people_copy alter column amount type numeric(14,0)",
+    "mariadb": "alter table people_copy modify column amount decimal(14,0)",
+}
+WHOLE = {kind: sql.replace("(14,0)", "(14,2)") for kind, sql in ROUNDED.items()}
+
+
+@pytest.mark.parametrize("ledger", ["", "conflicts: merge\n"], ids=["plain", "ledger"])
+@pytest.mark.parametrize("target", ["postgres", "mariadb"])
+def test_f22_a_target_column_narrowed_in_mid_run_stops_before_the_next_write(
+    target: str, ledger: str, make: Make
+) -> None:
+    """Its cents would be rounded away without a word: nothing more is written. Once it is as it
+    was, the next run goes on.
+    """
+    bench = make("sqlite", target, count=50, rest=ledger)
+    narrow = after(2, lambda: bench.target.sql(ROUNDED[target]))
+    with pytest.raises(GuardStopped) as stopped:
+        bench.run(batch_size=10, on_progress=narrow)
+    assert stopped.value.reason == "schema"
+    assert "target column amount was narrowed" in str(stopped.value)
+    assert sorted(bench.target.rows()) == list(range(20))
+    bench.target.sql(WHOLE[target])
+    done = bench.run(batch_size=10)
+    assert (done.mode, done.inserted) == ("full", 30)
+    rows, truth = bench.target.rows(), bench.source.rows()
+    assert {key: rows[key] for key in range(20, 50)} == {key: truth[key] for key in range(20, 50)}
+
+
+@pytest.mark.parametrize("how", ["drop column city", "rename column city to town"])
+@pytest.mark.parametrize("target", ["postgres", "mariadb", "sqlite"])
+def test_f22_a_target_column_dropped_or_renamed_in_mid_run_stops_before_the_next_write(
+    target: str, how: str, make: Make
+) -> None:
+    """It is an error at once, tried no second time."""
+    bench = make("sqlite", target, count=50)
+    lose = after(2, lambda: bench.target.sql(f"alter table people_copy {how}"))
+    with pytest.raises((GuardStopped, InputError), match="city"):
+        bench.run(batch_size=10, on_progress=lose)
+    assert bench.target.sql("select count(*) from people_copy")[0][0] == 20
+
+
+@pytest.mark.parametrize("kind", ["postgres", "mariadb"])
+def test_f22_a_source_column_narrowed_while_the_connection_was_lost_stops(
+    kind: str, make: Make
+) -> None:
+    """A read keeps its table from being altered; once the connection broke nobody does, so the
+    columns are looked at again before reading goes on.
+    """
+    bench = make("xmin" if kind == "postgres" else kind, "sqlite")
+    wide = "w" * 60_000  # more than waits in buffers
+    bench.source.put(*(person(key, city=wide) for key in range(600)))
+    narrow = NARROW[kind].format(table="people")
+
+    def cut() -> None:
+        terminate(bench.source)
+        bench.source.sql(narrow)
+
+    with pytest.raises(GuardStopped, match="source column name was narrowed"):
+        bench.run(batch_size=10, on_progress=after(2, cut))
+    assert len(bench.target.rows()) < 600
+
+
+def test_plan_and_status_tell_what_drifted(make: Make) -> None:
+    """Each change in words, and that the run would stop for it."""
+    bench = make("xmin", "postgres", count=3)
+    bench.run()
+    assert status(bench.project, "people").drift == []
+    bench.source.sql("alter table people add column nick text")
+    bench.target.sql(NARROW["postgres"].format(table="people_copy"))
+    told = ["source column nick (text) is new", "target column name was narrowed: text is now "]
+    for report in (plan(bench.project, "people"), status(bench.project, "people")):
+        assert [line[: len(told[1])] for line in report.drift] == told
+    assert plan(bench.project, "people").stopped.startswith("schema: ")
+
+
+def test_a_target_column_that_may_be_null_no_more_stops(make: Make) -> None:
+    """Nullability is remembered too; what loosens does not stop."""
+    bench = make("xmin", "postgres", count=5)
+    bench.run()
+    bench.target.sql("alter table people_copy alter column name set not null")
+    with pytest.raises(GuardStopped, match="column name may be NULL no more"):
+        bench.run()
+    bench.run(allow=frozenset({"schema"}))
+    bench.target.sql("alter table people_copy alter column name drop not null")
+    bench.source.sql("alter table people alter column name set not null")
+    with capture_logs() as said:
+        bench.run()
+    assert any("target column name may be NULL now" in str(line) for line in said)

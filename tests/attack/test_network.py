@@ -155,7 +155,7 @@ def test_f14_an_outage_longer_than_the_patience_ends_the_run_and_the_next_goes_o
     assert in_step(bench)
 
 
-def _terminate(side: Side) -> None:
+def terminate(side: Side) -> None:
     """End every other session on the side's database, as an administrator does."""
     if side.kind == "postgres":
         side.sql(
@@ -179,7 +179,7 @@ def test_f15_a_session_ended_in_the_middle_of_a_run(kind: str, side: str, make: 
     watermark, target = (SOURCES[kind], "sqlite") if side == "source" else ("sqlite", kind)
     bench = make(watermark, target, count=200, rest=LEDGER)
     ended = bench.source if side == "source" else bench.target
-    done = bench.run(batch_size=10, on_progress=after(3, lambda: _terminate(ended)))
+    done = bench.run(batch_size=10, on_progress=after(3, lambda: terminate(ended)))
     assert (done.inserted, done.conflicts) == (200, 0)
     assert in_step(bench)
     again = bench.run()
