@@ -17,7 +17,7 @@ import pyarrow as pa
 import structlog
 
 from syncline import arrow, ledger
-from syncline.baseline import decode_key
+from syncline.baseline import DEAD, NOT_HELD, decode_key
 from syncline.batch import Batch, Shape, gone_batch
 from syncline.classify import Presence
 from syncline.conflict import Conflict, Kind, Resolution
@@ -62,6 +62,33 @@ def replay(project: Project, name: str, ids: Sequence[int] | None = None) -> Run
         ):
             again(syncing, chunk)
         return syncing.summary("replay")
+
+
+def drop(project: Project, name: str, ids: Sequence[int]) -> int:
+    """Forget dead letters of a mapping, and the holds that the ledger keeps for them; how many
+    there were.
+
+    Their records stay out of the target until their source changes. Raises LeaseHeld where a run
+    has the lease.
+    """
+    with under_lease(project, name, "drop") as syncing:
+        letters = map(syncing.store.dead_letter, ids)
+        keys = [letter.ledger_key for letter in letters if letter.ledger_key is not None]
+        if syncing.run.spec.ledger:
+            for chunk in _chunks(keys):
+                syncing.transact(lambda tx, chunk=chunk: _release(tx, syncing.run, chunk))
+        return syncing.store.drop_dead_letters(ids)
+
+
+def _release(tx: Transaction, run: Opened, ledger_keys: Sequence[str]) -> Outcome:
+    """Take the holds of dead letters off; a row that had no baseline still has none."""
+    rows = tx.ledger_fetch(_ledger_keys(run, ledger_keys)).drop_columns([ROW])
+    dead = arrow.keep(rows, rows.column("hold").to_numpy() == DEAD)
+    free = arrow.array(np.full(dead.num_rows, NOT_HELD, np.int16))
+    at = dead.column_names.index("hold")
+    if dead.num_rows:
+        tx.ledger_put(dead.set_column(at, "hold", free), fresh=False)
+    return Outcome()
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from syncline.cli.run import failed, told
 from syncline.errors import InputError, SynclineError
 
 if TYPE_CHECKING:
+    from syncline.project import Project
     from syncline.store import DeadLetter, Store
 
 Id = Annotated[int, typer.Argument(metavar="ID", help="The dead letter, as `list` shows it.")]
@@ -130,15 +131,28 @@ def dead_letters_drop(
 
     The records stay out of the target until their source changes.
     """
-    with the_store(the_project()) as store:
+    project = the_project()
+    with the_store(project) as store:
         letters = _wanted(store, ids, name)
         if letters:
             confirm(f"Forget {len(letters):,} dead letters?", yes=yes)
-        dropped = store.drop_dead_letters([letter.id for letter in letters])
+    dropped = sum(
+        _dropped(project, mapping, [letter.id for letter in some])
+        for mapping, some in _by_mapping(letters).items()
+    )
     if as_json:
         show.line({"dropped": dropped})
     else:
         typer.echo(f"{dropped:,} dead letters forgotten")
+
+
+def _dropped(project: Project, mapping: str, ids: Sequence[int]) -> int:
+    from syncline.decide import drop
+
+    if any(path.stem == mapping for path in project.mapping_paths):
+        return drop(project, mapping, ids)
+    with the_store(project) as store:  # its mapping is gone, and with it where the ledger stands
+        return store.drop_dead_letters(ids)
 
 
 def _wanted(store: Store, ids: Sequence[int] | None, name: str | None) -> list[DeadLetter]:

@@ -14,7 +14,7 @@ from syncline.plan import plan
 from syncline.status import status
 from syncline.store.model import Decision, State
 from syncline.store.store import Store
-from tests.integration.project_bench import Make, ProjectBench, now
+from tests.integration.project_bench import FIELDS, Make, ProjectBench, now
 
 # --- conflicts and people ---
 
@@ -197,6 +197,28 @@ def test_f56_what_agrees_by_now_does_not_wait_again(make: Make) -> None:
     assert bench.run().status == "ok"
     bench.source.edit(3, name="Later", updated_at=now())
     assert bench.run().updated == 1
+
+
+@pytest.mark.parametrize("rest", ["", "conflicts: merge\n"], ids=["plain", "ledger"])
+def test_f56_a_dropped_dead_letter_takes_its_hold_along(rest: str, make: Make) -> None:
+    """Nothing waits any more, in the control store or in the ledger, so that nothing is queued
+    again when the store is lost; the record comes when its source changes.
+    """
+    values = "{Person 0: A, Person 1: B, Person 2: C, Person 4: E, Mended: M}"
+    fields = FIELDS.replace("name: name", f"name: {{from: name, values: {values}}}")
+    bench = make(5, fields=fields, rest=rest)
+    bench.source.edit(3, name="bad")
+    assert bench.run().dead_letters == 1
+    with Store.open(bench.project.store_url) as store:
+        letters = store.dead_letters("people")
+    assert status(bench.project, "people").holds == (1 if rest else 0)
+    assert decide.drop(bench.project, "people", [letter.id or 0 for letter in letters]) == 1
+    assert status(bench.project, "people").holds == 0
+    lose_the_store(bench)
+    assert (bench.run().status, sorted(bench.target.rows())) == ("ok", [0, 1, 2, 4])
+    bench.source.edit(3, name="Mended", updated_at=now())
+    assert bench.run().inserted == 1
+    assert bench.target.rows()[3]["name"] == "M"
 
 
 def test_a_run_that_never_said_how_it_ended_is_called_interrupted(make: Make) -> None:
