@@ -87,7 +87,9 @@ class Side:
         driver = {"postgres": "postgresql+psycopg", "mariadb": "mysql+pymysql", "sqlite": "sqlite"}[
             kind
         ]
-        self.engine = sa.create_engine(f"{driver}:{url.split(':', 1)[1]}")
+        # On a busy machine SQLite's usual five seconds are too short for a writer among readers.
+        patience = {"timeout": 60} if kind == "sqlite" else {}
+        self.engine = sa.create_engine(f"{driver}:{url.split(':', 1)[1]}", connect_args=patience)
 
     def create(self) -> None:
         """Make the table, empty."""
