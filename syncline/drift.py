@@ -172,7 +172,7 @@ def check_target(run: Opened, columns: Mapping[str, Column]) -> None:
 def check_source(run: Opened) -> None:
     """Stop where the source is no more what the run was bound to. Raises GuardStopped("schema").
 
-    To be called once a read has begun, and its table can't be altered until it ends.
+    To be called just before a read begins. What is altered in between is seen by the next run.
     """
     bound = run.bound.source_info
     info = None if bound.open_columns else run.source.describe(run.read.table)

@@ -193,6 +193,8 @@ class Syncing:
         unfinished = self._unfinished(mode)
         after = unfinished.after if unfinished else None
         spec, window = self.run.read, self.options.window
+        # Before it, not beside it: a second reader of SQLite waits for a writer who waits for us.
+        drift.check_source(self.run)
         with self.run.source.read(spec, mode=mode, since=since, after=after, window=window) as read:
             self.guarantee = read.guarantee.level
             if mode != "full":
@@ -237,7 +239,7 @@ class Syncing:
         unfinished = self.document.unfinished if full else None
         fresh = unfinished is not None and unfinished.started_empty
         with self.run.bound.mapper() as mapper:
-            shape, looked = self.terms.shape, False
+            shape = self.terms.shape
             for page in pages(
                 read.batches(),
                 mapper,
@@ -246,9 +248,6 @@ class Syncing:
                 sees_gone=self.run.sees_gone,
                 compared=shape.ledger or not fresh,
             ):
-                if not looked:
-                    drift.check_source(self.run)
-                    looked = True
                 self._settle_page(page, full=full, fresh=fresh)
                 if self.options.cancelled is not None and self.options.cancelled():
                     raise Cancelled(
