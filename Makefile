@@ -55,7 +55,7 @@ format: $(STAMP) ## Format the code and apply the safe fixes
 lock: $(STAMP) ## Write the locks again (LOCKFLAGS=--upgrade for newer versions)
 	$(COMPILE) requirements/bootstrap.in -o requirements/bootstrap.txt
 	$(COMPILE) pyproject.toml --all-extras --group dev -o requirements/dev.txt
-	$(COMPILE) pyproject.toml --extra dagster --extra mysql --extra pandas \
+	$(COMPILE) pyproject.toml --extra dagster --extra mysql --extra pandas --extra ui \
 		-c requirements/dev.txt -o requirements/runtime.txt
 	$(COMPILE) requirements/peers.in -o requirements/peers.txt
 	@! grep -nE '://|^-| @ ' requirements/*.txt || { echo "a lock names an address" >&2; exit 1; }
