@@ -29,14 +29,18 @@ def mend(syncing: Syncing) -> int:
         held = [str(key) for key in tx.ledger_holds()["k"].to_pylist()]
     name, store = syncing.run.name, syncing.store
     letters = {letter.ledger_key for letter in store.dead_letters(name, limit=_MANY)}
-    lost = [key for key in held if key not in letters]
-    for start in range(0, len(lost), BATCH):
-        part = lost[start : start + BATCH]
+    asked = [key for key in held if key not in letters]
+    lost = 0
+    for start in range(0, len(asked), BATCH):
+        part = asked[start : start + BATCH]
         known = store.waiting(name, part)
-        again(syncing, [key for key in part if key not in known])
+        missing = [key for key in part if key not in known]
+        lost += len(missing)
+        if missing:
+            again(syncing, missing)
     if lost:
-        log.warning("the control store had lost what waits; queued again", held=len(lost))
-    return len(lost)
+        log.warning("the control store had lost what waits; queued again", held=lost)
+    return lost
 
 
 def _lost_its_past(syncing: Syncing) -> bool:

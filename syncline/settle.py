@@ -60,6 +60,7 @@ class Terms:
 class Outcome:
     """What became of the records of one transaction, or of a run."""
 
+    read: int = 0
     inserted: int = 0
     updated: int = 0
     deleted: int = 0

@@ -177,6 +177,7 @@ class Syncing:
         before = self.read
 
         def attempt() -> str:
+            self._end_doubt()  # before anything asks how far the sync is
             if mode != "full":
                 self.read = before
             return self._read(mode)
@@ -264,10 +265,10 @@ class Syncing:
             if unfinished is not None:
                 read = unfinished.read + page.read
                 self.document.unfinished = replace(unfinished, after=page.position, read=read)
+            outcome.read = page.read
             return outcome
 
         self.transact(work)
-        self.read += page.read
         if self.read > self._furthest:  # reading again what was read before is no progress
             self._furthest = self.read
             self.patience.progressed()
@@ -281,10 +282,19 @@ class Syncing:
         `before` is called just before that. A transaction that is lost to another one, or with its
         connection, is tried again, whole, once it is known not to have landed.
         """
+        self.patience.call(self._end_doubt)
         outcome = self.patience.call(lambda: self._attempt(work, before))
+        self._landed(outcome)
+        return outcome
+
+    def _end_doubt(self) -> None:
+        """Learn what became of a commit that was given up in doubt; count it if it did land."""
+        if self.lease.in_doubt and self.lease.landed():
+            self._landed(self._doubted)
+
+    def _landed(self, outcome: Outcome) -> None:
         self.count(outcome)
         outcome.release(self.store, self.terms)
-        return outcome
 
     def _attempt(
         self, work: Callable[[Transaction], Outcome], before: Callable[[], None]
@@ -325,6 +335,7 @@ class Syncing:
 
     def count(self, outcome: Outcome) -> None:
         """Add what a transaction did to the run's total."""
+        self.read += outcome.read
         for name in ("inserted", "updated", "deleted", "unchanged", "conflicts"):
             setattr(self.total, name, getattr(self.total, name) + getattr(outcome, name))
         landed = set(outcome.released)

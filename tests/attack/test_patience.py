@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from typing import Any
@@ -59,3 +60,25 @@ def test_f16_a_delta_that_breaks_at_the_same_place_each_time_ends(
     assert position(bench) == before
     bench.run()
     assert in_step(bench)
+
+
+def test_f14_a_doubt_outlives_its_batch_and_is_settled_before_the_next_read(make: Make) -> None:
+    """A reader of the target keeps every COMMIT, and the question after it, waiting until the batch
+    is given up: when the run reads on, it knows which batch landed, and leaves none out.
+    """
+    bench = make("sqlite", "sqlite", count=60, rest=LEDGER)
+    through(bench, connect_timeout=0.1)
+    path = bench.target.url.removeprefix("sqlite:///")
+    reader = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    batches = iter(range(100))
+
+    def hold(_: object) -> None:
+        if next(batches) == 2:
+            reader.execute("begin")
+            reader.execute("select * from people_copy").fetchone()
+            threading.Timer(6, reader.rollback).start()
+
+    done = bench.run(batch_size=10, on_progress=hold)
+    reader.close()
+    assert in_step(bench)
+    assert (done.read, done.inserted) == (60, 60)
