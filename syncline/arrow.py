@@ -65,6 +65,11 @@ def later(source: Any, target: Any) -> Any:
     return _compute.greater(source, target)
 
 
+def largest(column: Any) -> Any:
+    """The largest value of a column, as a Python value; None where it has none."""
+    return _compute.max(column).as_py()
+
+
 def lengths(column: pa.Array[Any]) -> npt.NDArray[Any]:
     """The length in bytes of each value of a binary column; -1 for NULL."""
     return numbers(_compute.binary_length(column), -1)

@@ -79,6 +79,17 @@ def letter_limit(mapping: Mapping, estimate: int | None) -> int:
     return limit
 
 
+def check_empty_source(run: Opened, allow: frozenset[str]) -> None:
+    """Stop where a full sync read nothing, and the target is not empty."""
+    if "empty-source" not in allow:
+        raise GuardStopped(
+            "empty-source",
+            f"{run.name}: the source {run.read.table} is suddenly empty, the target is not; "
+            "nothing was written",
+            hint=f"if that is right: syncline run {run.name} --full --allow empty-source",
+        )
+
+
 def check_deletes(run: Opened, gone: int, known: int, allow: frozenset[str]) -> None:
     """Stop before the first delete where too many records, or all of them, are gone from the
     source.

@@ -19,6 +19,7 @@ from syncline.endpoints.base import ROW, Mode, SourceBatch
 from syncline.errors import CheckpointVoid, GuardStopped, InputError
 from syncline.guard import check_deletes, check_drift
 from syncline.ledger import Document
+from syncline.pulse import Watch
 from syncline.read import page, pages
 from syncline.resolve import Action, Verdict
 from syncline.run import Opened, opened, terms_of
@@ -54,6 +55,7 @@ class PlanReport:
     samples: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     stopped: str = ""
     drift: list[str] = field(default_factory=list[str])
+    warnings: list[str] = field(default_factory=list[str])
     steps: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
     def as_dict(self) -> dict[str, Any]:
@@ -74,6 +76,7 @@ def plan(
             Document() if run.bound.target_info is None else ledger.peek(run.target, run.spec)[1]
         )
         report = PlanReport(name, "delta", drift=[str(each) for each in drift.found(run, document)])
+        report.warnings += Watch(run, document).warnings()
         rebased = False
         try:
             rebased = check_drift(run, document, frozenset())

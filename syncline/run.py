@@ -88,6 +88,8 @@ class RunSummary:
     seconds: float
     rows_per_second: int
     checkpoint: str | None
+    warnings: tuple[str, ...] = ()
+    """What the run can do nothing about: a horizon that stands still, clocks that are off."""
 
     def as_dict(self) -> dict[str, Any]:
         """The summary as JSON-ready values."""

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from syncline import drift, ledger
+from syncline.pulse import Watch
 from syncline.run import opened
 from syncline.store.store import Store
 
@@ -39,6 +40,7 @@ class StatusReport:
     unfinished: int | None
     lease: str | None
     drift: list[str]
+    warnings: list[str]
 
     def as_dict(self) -> dict[str, Any]:
         """The report as JSON-ready values."""
@@ -82,6 +84,7 @@ def status(project: Project, name: str) -> StatusReport:
             unfinished=document.unfinished.read if document.unfinished else None,
             lease=row.holder if held and row is not None else None,
             drift=[str(each) for each in drift.found(run, document)],
+            warnings=list(Watch(run, document).warnings()),
         )
 
 

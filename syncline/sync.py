@@ -17,13 +17,13 @@ from syncline import decide, drift, gone, holds, ledger
 from syncline.endpoints.base import Mode, Read, Transaction
 from syncline.errors import (
     CheckpointVoid,
-    GuardStopped,
     SynclineError,
     TooManyDeadLetters,
 )
-from syncline.guard import check_drift, check_queue_share, letter_limit
+from syncline.guard import check_drift, check_empty_source, check_queue_share, letter_limit
 from syncline.ledger import Checkpoint, Document, Lease, Unfinished
 from syncline.log import redacted
+from syncline.pulse import Watch
 from syncline.read import Page, pages
 from syncline.retry import Patience
 from syncline.run import (
@@ -108,6 +108,7 @@ class Syncing:
         self.guarantee = ""
         self.patience = Patience(run_.retry_seconds)
         self._furthest = 0
+        self.watch: Watch | None = None
         self._restart = options.restart
         self._doubted = Outcome()
         self.limit = letter_limit(run_.mapping, run_.bound.source_info.row_estimate)
@@ -129,6 +130,7 @@ class Syncing:
             epoch=self.lease.epoch,
             waiting=self._waiting(),
         )
+        self.watch = Watch(self.run, self.document)
         self.patience.call(lambda: decide.write_decided(self))
         self.patience.call(lambda: holds.mend(self))
         try:
@@ -148,6 +150,7 @@ class Syncing:
             self.patience.call(lambda: gone.reconcile(self))
         if mode != "backfill":
             self._finish(horizon, started)
+        self.watch.say()
         return self.summary(mode)
 
     def _waiting(self) -> frozenset[str]:
@@ -223,18 +226,8 @@ class Syncing:
             return tx.is_empty() and tx.ledger_is_empty()
 
     def _check_empty_source(self) -> None:
-        if (
-            self.document.checkpoint is None
-            or "empty-source" in self.options.allow
-            or self._target_is_empty()
-        ):
-            return
-        raise GuardStopped(
-            "empty-source",
-            f"{self.run.name}: the source {self.run.read.table} is suddenly empty, the target is "
-            "not; nothing was written",
-            hint=f"if that is right: syncline run {self.run.name} --full --allow empty-source",
-        )
+        if self.document.checkpoint is not None and not self._target_is_empty():
+            check_empty_source(self.run, self.options.allow)
 
     def _settle_pages(self, read: Read, *, full: bool) -> None:
         unfinished = self.document.unfinished if full else None
@@ -242,7 +235,7 @@ class Syncing:
         with self.run.bound.mapper() as mapper:
             shape = self.terms.shape
             for page in pages(
-                read.batches(),
+                self.watch.over(read.batches()) if self.watch else read.batches(),
                 mapper,
                 shape,
                 self.run.source_key,
@@ -393,4 +386,5 @@ class Syncing:
             seconds=round(seconds, 3),
             rows_per_second=round(self.read / seconds) if seconds > 0 else 0,
             checkpoint=checkpoint.synced_at if checkpoint else None,
+            warnings=self.watch.warnings() if self.watch else (),
         )

@@ -35,6 +35,7 @@ All = Annotated[bool, typer.Option("--all", help="Every mapping of the project."
 RUN_KEYS: Final = (
     "mapping", "run_id", "mode", "status", "guarantee", "read", "inserted", "updated", "deleted",
     "unchanged", "conflicts", "queued", "dead_letters", "seconds", "rows_per_second", "checkpoint",
+    "warnings",
 )  # fmt: skip
 """What `run --json` prints of every mapping, also of one that failed."""
 COUNTS: Final = (
@@ -212,6 +213,7 @@ def _planned(report: PlanReport) -> None:
         typer.echo(f"{report.mapping}: {report.mode} of {report.read:,}: {counts or 'nothing'}")
         show.facts({"  promise": f"{report.guarantee}: {report.why}", "  stops": report.stopped})
         show.facts({"  drift": "; ".join(report.drift)})
+        show.facts({"  warning": " | ".join(report.warnings)})
     for step in report.steps:
         content = {name: value for name, value in step.items() if name != "step"}
         typer.echo(f"{step['step']}")

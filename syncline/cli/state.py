@@ -70,7 +70,7 @@ def _table(reports: list[StatusReport]) -> None:
     for one in reports:
         if one.unfinished is not None:
             typer.echo(f"{one.mapping}: a full sync stopped after {one.unfinished:,} records")
-        for told in one.drift:
+        for told in (*one.drift, *one.warnings):
             typer.echo(f"{one.mapping}: {told}")
 
 

@@ -32,9 +32,11 @@ from syncline.endpoints.exchange import (
     Fetched,
     ForeignKey,
     Guarantee,
+    Holder,
     Level,
     Mask,
     Mode,
+    Pulse,
     Range,
     ReadSpec,
     Refusal,
@@ -58,9 +60,11 @@ __all__ = [
     "Fetched",
     "ForeignKey",
     "Guarantee",
+    "Holder",
     "Level",
     "Mask",
     "Mode",
+    "Pulse",
     "Range",
     "Read",
     "ReadSpec",
@@ -126,6 +130,13 @@ class Source(Protocol):
 
     def guarantee(self, spec: ReadSpec) -> Guarantee:
         """What a delta by `spec.by` promises here, as far as can be told without reading."""
+        ...
+
+    def pulse(self, spec: ReadSpec, since: str | None) -> Pulse | None:
+        """What the clock shows, and which transaction holds the horizon back.
+
+        `since` is the checkpoint's position. None where a read goes by neither.
+        """
         ...
 
     def read(

@@ -94,6 +94,27 @@ class Guarantee:
 
 
 @dataclass(frozen=True, slots=True)
+class Holder:
+    """An open transaction of the source that keeps the horizon from moving.
+
+    `since` is when it began, UTC, by the source's clock; None where the role may not see that, and
+    it was there at the last checkpoint. `ends_by` is the statement that ends it.
+    """
+
+    who: str
+    since: datetime | None
+    ends_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """The source's clock, UTC, and who holds its horizon back, if anyone does."""
+
+    clock: datetime
+    holder: Holder | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Range:
     """`[start, end)` of a backfill, in the text forms that the user gave; compared in the database.
 

@@ -19,6 +19,7 @@ from syncline.endpoints.base import (
     DeltaBy,
     Guarantee,
     Mode,
+    Pulse,
     Range,
     ReadSpec,
     TableInfo,
@@ -108,6 +109,10 @@ class MemoryEndpoint:
     def best_delta(self, info: TableInfo, cursor: str | None) -> DeltaBy:  # noqa: ARG002
         """Give `xmin`: the store's own change counter, which is exact for every table."""
         return "xmin"
+
+    def pulse(self, spec: ReadSpec, since: str | None) -> Pulse | None:
+        """Give None: nothing holds it back."""
+        del spec, since
 
     def guarantee(self, spec: ReadSpec) -> Guarantee:
         """Give what a delta promises: exact by the change counter, bounded by a cursor."""

@@ -18,6 +18,7 @@ from syncline.endpoints.base import (
     DeltaBy,
     Guarantee,
     Mode,
+    Pulse,
     Range,
     ReadSpec,
     TableInfo,
@@ -103,6 +104,12 @@ class MongoEndpoint:
             return None
         replica_set = str(self._connection.greeting.get("setName", ""))
         return describe(table, self._connection.collection(table), catalogue, replica_set)
+
+    @reporting()
+    def pulse(self, spec: ReadSpec, since: str | None) -> Pulse | None:
+        """Give the server's clock: no transaction holds a cursor's horizon back."""
+        del since
+        return Pulse(self._connection.now()) if spec.by == "timestamp" else None
 
     def best_delta(self, info: TableInfo, cursor: str | None) -> DeltaBy:  # noqa: ARG002
         """Give `timestamp` where there is a cursor: nothing else tells what changed."""

@@ -13,7 +13,7 @@ from pymysql.converters import conversions
 from sqlalchemy import URL, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 
-from syncline.endpoints.base import DeltaBy, Guarantee, TableInfo, TargetSpec
+from syncline.endpoints.base import DeltaBy, Guarantee, Pulse, TableInfo, TargetSpec
 from syncline.endpoints.mysql_catalog import place_of, table_info, table_names
 from syncline.endpoints.mysql_dialect import MysqlDialect
 from syncline.endpoints.mysql_transaction import LEDGER_KEY_BYTES, MysqlTransaction
@@ -228,6 +228,10 @@ class MysqlEndpoint(SqlEndpoint):
         return MysqlTransaction(
             session, self.dialect, spec, info, writes=writes, packet=self._packet
         )
+
+    def pulse_of(self, session: Session) -> Pulse:
+        """See `SqlEndpoint.pulse_of`."""
+        return watermark.pulse(session)
 
     def _is_mariadb(self) -> bool:
         if not self._release:

@@ -15,6 +15,7 @@ from syncline.endpoints.base import (
     DeltaBy,
     Guarantee,
     Mode,
+    Pulse,
     Range,
     Read,
     ReadSpec,
@@ -28,6 +29,7 @@ from syncline.endpoints.postgres_sql import ident, literal
 from syncline.endpoints.postgres_types import FINEST_SECONDS, native_type
 from syncline.endpoints.postgres_write import PostgresTransaction
 from syncline.record import Misfit, Type
+from syncline.watermark import postgres_holder
 
 VERSION: Final = "SELECT current_setting('server_version') AS version"
 CREATE_TABLE: Final = "CREATE TABLE {table} ({columns}, PRIMARY KEY ({key}))"
@@ -98,6 +100,13 @@ class PostgresEndpoint:
     def guarantee(self, spec: ReadSpec) -> Guarantee:
         """See `Source.guarantee`."""
         return source.guarantee(spec)
+
+    def pulse(self, spec: ReadSpec, since: str | None) -> Pulse | None:
+        """See `Source.pulse`."""
+        if spec.by == "none":
+            return None
+        with self._pool.session(source.READ_NOW) as session:
+            return postgres_holder.pulse(session.rows, spec.by, since)
 
     def read(
         self,

@@ -18,6 +18,7 @@ from syncline.endpoints.base import (
     DeltaBy,
     Guarantee,
     Mode,
+    Pulse,
     Range,
     Read,
     ReadSpec,
@@ -124,6 +125,10 @@ class SqlEndpoint(ABC):
     def info(self, session: Session, table: str) -> TableInfo | None:
         """Describe a table by a session of our own, in its transaction if it has one."""
 
+    @abstractmethod
+    def pulse_of(self, session: Session) -> Pulse:
+        """What `pulse` tells, by a session."""
+
     def check_writable(self, session: Session, table: str) -> None:  # noqa: B027 - may be nothing
         """Raise InputError where the table can't take part in a transaction."""
 
@@ -132,6 +137,14 @@ class SqlEndpoint(ABC):
     def guarantee(self, spec: ReadSpec) -> Guarantee:
         """See `base.Source.guarantee`."""
         return self.bounded if spec.by == "timestamp" else UNTRACKED
+
+    def pulse(self, spec: ReadSpec, since: str | None) -> Pulse | None:
+        """See `base.Source.pulse`."""
+        del since
+        if spec.by != "timestamp":
+            return None
+        with self._session() as session:
+            return self.pulse_of(session)
 
     @contextmanager
     def read(

@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from sqlalchemy import QueuePool, create_engine
 
-from syncline.endpoints.base import DeltaBy, Guarantee, TableInfo, TargetSpec
+from syncline.endpoints.base import DeltaBy, Guarantee, Pulse, TableInfo, TargetSpec
 from syncline.endpoints.sql import UNTRACKED, SqlEndpoint, Start
 from syncline.endpoints.sql_dialect import STATE, state_name
 from syncline.endpoints.sql_session import Row, Session, raise_fault
@@ -184,6 +184,11 @@ class SqliteEndpoint(SqlEndpoint):
     ) -> SqlTransaction:
         """See `SqlEndpoint.transaction`."""
         return SqliteTransaction(session, self.dialect, spec, info, writes=writes)
+
+    def pulse_of(self, session: Session) -> Pulse:
+        """See `SqlEndpoint.pulse_of`: writers come one after the other, by this machine's clock."""
+        del session
+        return Pulse(datetime.now(UTC))
 
     def _make_file(self) -> None:
         if not self.path.exists():

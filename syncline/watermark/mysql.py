@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import secrets
 import time
+from datetime import UTC, datetime
 from typing import Any, Final
 
-from syncline.endpoints.base import Guarantee
+from syncline.endpoints.base import Guarantee, Holder, Pulse
 from syncline.endpoints.sql_session import Session
 from syncline.errors import CredentialsRefused, GuardStopped, InputError, SynclineError, Unreachable
 from syncline.record import Type
@@ -37,6 +38,15 @@ SELECT /* {token} */ NOW(6),
        MAX(trx_mysql_thread_id = CONNECTION_ID() AND trx_query LIKE '%%{token}%%')
   FROM information_schema.INNODB_TRX
 """
+HOLDER: Final = """
+SELECT UTC_TIMESTAMP(6), t.trx_mysql_thread_id, CONVERT_TZ(t.trx_started, 'SYSTEM', '+00:00'),
+       p.USER, p.COMMAND
+  FROM information_schema.INNODB_TRX t
+  LEFT JOIN information_schema.PROCESSLIST p ON p.ID = t.trx_mysql_thread_id
+ WHERE t.trx_is_read_only = 0 AND t.trx_mysql_thread_id <> CONNECTION_ID()
+ ORDER BY t.trx_started LIMIT 1
+"""
+CLOCK: Final = "SELECT UTC_TIMESTAMP(6)"
 REPLICA: Final = """
 SELECT COUNT(*) FROM information_schema.PROCESSLIST
  WHERE USER = 'system user' AND COMMAND <> 'Daemon'
@@ -82,6 +92,26 @@ def take(session: Session, start: str | None) -> str | None:
             " mean",
         )
     return start if _has_prepared(session) else oldest
+
+
+def pulse(session: Session) -> Pulse:
+    """The server's clock, and whose transaction holds the horizon back.
+
+    Raises CredentialsRefused without the PROCESS privilege.
+    """
+    found = session.rows(HOLDER)
+    if not found:
+        return Pulse(_instant(session.rows(CLOCK)[0][0]))
+    clock, thread, began, user, command = found[0]
+    who = f"session {thread} of {user} ({command})"
+    ends_by = f"KILL {thread}"
+    if user is None:  # no session has it: prepared, and open
+        who, ends_by = "a prepared XA transaction", "XA RECOVER"
+    return Pulse(_instant(clock), Holder(who, _instant(began), ends_by))
+
+
+def _instant(text: Any) -> datetime:
+    return datetime.fromisoformat(str(text)).replace(tzinfo=UTC)
 
 
 def _oldest(session: Session) -> tuple[str, str]:

@@ -39,7 +39,7 @@ def test_the_agreed_keys_are_those_of_the_contract() -> None:
     """They may grow, and none may go or be renamed."""
     assert " ".join(RUN_KEYS) == (
         "mapping run_id mode status guarantee read inserted updated deleted unchanged conflicts "
-        "queued dead_letters seconds rows_per_second checkpoint"
+        "queued dead_letters seconds rows_per_second checkpoint warnings"
     )
 
 
