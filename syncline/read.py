@@ -22,6 +22,7 @@ from syncline.batch import Batch, Shape
 from syncline.classify import Presence
 from syncline.endpoints.base import SourceBatch
 from syncline.mapping.mapper import Mapped, Mapper
+from syncline.progress import Busy
 from syncline.record import Misfit, Type
 
 DEPTH: Final = 2
@@ -95,14 +96,20 @@ def pages(
     *,
     sees_gone: bool,
     compared: bool = True,
+    busy: Busy | None = None,
 ) -> Iterator[Page]:
-    """The batches of a read, mapped ahead of their consumer; fingerprinted too if `compared`."""
+    """The batches of a read, mapped ahead of their consumer; fingerprinted too if `compared`.
+
+    `busy` counts the time that reading and mapping take.
+    """
+    busy = busy or Busy()
 
     def mapped() -> Iterator[Page]:
-        for batch in ahead(batches, "read"):
-            one = page(batch, mapper.map(batch), shape, source_key, sees_gone=sees_gone)
-            if compared:
-                _ = one.batch.prints  # here, while the writer writes the batch before
+        for batch in ahead(busy.getting(batches, "source"), "read"):
+            with busy.of("mapping"):
+                one = page(batch, mapper.map(batch), shape, source_key, sees_gone=sees_gone)
+                if compared:
+                    _ = one.batch.prints  # here, while the writer writes the batch before
             yield one
 
     yield from ahead(mapped(), "map")

@@ -23,6 +23,7 @@ from syncline.ledger import Document, layout_number
 from syncline.mapping.bound import BoundMapping
 from syncline.mapping.compile import bind
 from syncline.mapping.model import Mapping as MappingFile
+from syncline.progress import Progress
 from syncline.record import Type
 from syncline.resolve import Policy
 from syncline.settle import Terms
@@ -33,26 +34,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a run is.
-
-    `estimate` is the number of records expected, where the source knows.
-    """
-
-    mapping: str
-    read: int
-    written: int
-    seconds: float
-    estimate: int | None
-
-
-@dataclass(frozen=True, slots=True)
 class RunOptions:
     """How to run a mapping.
 
     `mode` None is a delta, or a full sync where there is no checkpoint to start from. `window` goes
     with the mode `backfill`. `allow` names the guards that may be passed. `restart` begins an
-    unfinished full sync again. `cancelled` is asked between batches.
+    unfinished full sync again. `on_progress` is told after the commit of each batch, in the thread
+    that runs; what it raises ends the run there. `cancelled` is asked between batches.
     """
 
     mode: Mode | None = None

@@ -23,6 +23,7 @@ from syncline.errors import (
 from syncline.guard import check_drift, check_empty_source, check_queue_share, letter_limit
 from syncline.ledger import Checkpoint, Document, Lease, Unfinished
 from syncline.log import redacted
+from syncline.progress import Busy
 from syncline.pulse import Watch
 from syncline.read import Page, pages
 from syncline.retry import Patience
@@ -103,6 +104,9 @@ class Syncing:
         self.began = time.monotonic()
         self.total = Outcome()
         self.read = 0
+        self.bytes = self.batches = 0
+        self.busy = Busy()
+        self.estimate: int | None = None
         self.queued: set[str] = set()
         self.letters: set[str] = set()
         self.guarantee = ""
@@ -209,6 +213,9 @@ class Syncing:
                     read.horizon, self.run.bound.digest, started_empty=self._target_is_empty()
                 )
             self.document.unfinished = unfinished
+            rows = self.run.bound.source_info.row_estimate
+            left = None if rows is None else rows - unfinished.read + self.read
+            self.estimate = max(left, 0) if left is not None else None
             self._restart = False  # from here on it goes on, also after a lost connection
             self._settle_pages(read, full=True)
             if self.read + unfinished.read == 0:
@@ -241,6 +248,7 @@ class Syncing:
                 self.run.source_key,
                 sees_gone=self.run.sees_gone,
                 compared=shape.ledger or not fresh,
+                busy=self.busy,
             ):
                 self._settle_page(page, full=full, fresh=fresh)
                 if self.options.cancelled is not None and self.options.cancelled():
@@ -261,7 +269,10 @@ class Syncing:
             outcome.read = page.read
             return outcome
 
-        self.transact(work)
+        with self.busy.of("target"):
+            self.transact(work)
+        self.bytes += page.bytes
+        self.batches += 1
         if self.read > self._furthest:  # reading again what was read before is no progress
             self._furthest = self.read
             self.patience.progressed()
@@ -338,12 +349,24 @@ class Syncing:
         }
 
     def _report(self) -> None:
-        written = self.total.inserted + self.total.updated + self.total.deleted
-        seconds = time.monotonic() - self.began
-        log.debug("batch", read=self.read, written=written, seconds=round(seconds, 2))
+        at = self.progress()
+        log.debug("batch", **{k: v for k, v in at.as_dict().items() if k != "mapping"})
         if self.options.on_progress is not None:
-            estimate = self.run.bound.source_info.row_estimate
-            self.options.on_progress(Progress(self.run.name, self.read, written, seconds, estimate))
+            self.options.on_progress(at)
+
+    def progress(self) -> Progress:
+        """How far the run is."""
+        total = self.total
+        return Progress(
+            self.run.name,
+            self.read,
+            total.inserted + total.updated + total.deleted,
+            time.monotonic() - self.began,
+            self.estimate,
+            self.bytes,
+            self.batches,
+            replace(self.busy),
+        )
 
     def _finish(self, horizon: str, started: str) -> None:
         """Move the checkpoint to the horizon: everything before it is durable."""
