@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from importlib import import_module
 from typing import Any, Final, Literal, cast
 
 Package = Literal["pandas", "polars"]
@@ -35,6 +36,15 @@ def postpone() -> None:
     """
     _later.names |= {"pandas", "polars"}
     sys.meta_path.insert(0, cast("Any", _later))
+
+
+def import_without(package: str, asks_for: str) -> None:
+    """Import a package while it can't find another that it would import only to offer it."""
+    _later.names.add(asks_for)
+    try:
+        import_module(package)
+    finally:
+        _later.names.remove(asks_for)
 
 
 def wanted(package: Package) -> None:

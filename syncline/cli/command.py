@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 
 from syncline.errors import InputError, SynclineError
+from syncline.postpone import import_without
 
 if TYPE_CHECKING:
     from syncline.project import Project
@@ -78,6 +79,8 @@ def _common(function: Function) -> Function:
     @functools.wraps(function)
     def run(**options: Any) -> None:
         token = _given.set(_merged(options))
+        # It would import rich to show tracebacks, which our logs leave plain.
+        import_without("structlog", "rich")
         try:
             function(**options)
         except SynclineError as error:

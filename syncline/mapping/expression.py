@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final, Literal, cast
 
 import duckdb
@@ -115,8 +115,12 @@ class Expression:
         return None
 
 
+@lru_cache(maxsize=10_000)
 def parse_expression(text: str) -> Expression:
-    """Parse and check one expression. Raises ExpressionError with the first thing that is wrong."""
+    """Parse and check one expression. Raises ExpressionError with the first thing that is wrong.
+
+    Kept, since a run parses each several times: to check it, to bind it and to compile it.
+    """
     tree = _parse(text)
     for problem in _Check(_functions()).problems(tree):
         raise ExpressionError(problem)
