@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 import inspect
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
@@ -82,13 +82,10 @@ class Project:
         """The mapping of that name. Raises MappingErrors with all that is wrong with it, InputError
         for no such.
         """
-        for path in self.mapping_paths:
-            if path.stem == name:
-                mapping = load_mapping(path)
-                if problems := list(self._surroundings(mapping)):
-                    raise MappingErrors(problems)
-                return mapping
-        names = [path.stem for path in self.mapping_paths]
+        paths = self.mapping_paths
+        names = [path.stem for path in paths]
+        if name in names:
+            return self._mapping_at(paths[names.index(name)], names)
         near = get_close_matches(name, names, 1)
         raise InputError(
             f"there is no mapping {name!r} in {self.mappings_dir}",
@@ -97,19 +94,41 @@ class Project:
             else f"it holds: {', '.join(names) or 'none yet'}",
         )
 
+    def each_mapping(self) -> Iterator[tuple[Path, Mapping | Exception]]:
+        """Every mapping file, with its mapping or with what keeps it from being one.
+
+        Whatever one file holds, the others are loaded.
+        """
+        paths = self.mapping_paths
+        names = [path.stem for path in paths]
+        for path in paths:
+            try:
+                yield path, self._mapping_at(path, names)
+            except Exception as error:  # noqa: BLE001 - also what nobody thought of
+                yield path, error
+
+    def _mapping_at(self, path: Path, names: Collection[str]) -> Mapping:
+        mapping = load_mapping(path)
+        if problems := list(self._surroundings(mapping, names)):
+            raise MappingErrors(problems)
+        return mapping
+
     def mappings(self) -> tuple[list[Mapping], list[Problem]]:
         """Every mapping that is right, by name, and the problems of all the others."""
         loaded, problems = load_mappings(self.mappings_dir)
         right: list[Mapping] = []
+        names = [path.stem for path in self.mapping_paths]
         for mapping in loaded:
-            found = list(self._surroundings(mapping))
+            found = list(self._surroundings(mapping, names))
             problems.extend(found)
             if not found:
                 right.append(mapping)
         return right, problems
 
-    def _surroundings(self, mapping: Mapping) -> Iterator[Problem]:
-        """What of a mapping does not agree with the rest of the project."""
+    def _surroundings(self, mapping: Mapping, names: Collection[str]) -> Iterator[Problem]:
+        """What of a mapping does not agree with the rest of the project, whose mappings have these
+        names.
+        """
         known = list(self.connections)
         places = [("source", mapping.source.connection), ("target", mapping.target.connection)]
         paths = [((part, "connection"), name) for part, name in places]
@@ -121,7 +140,6 @@ class Project:
                 near = get_close_matches(name, known, 1)
                 advice = f"did you mean `{near[0]}`?" if near else f"it holds: {', '.join(known)}"
                 yield mapping.problem(path, f"there is no connection `{name}` in {FILE}; {advice}")
-        names = {path.stem for path in self.mapping_paths}
         for index, name in enumerate(mapping.after):
             if name not in names:
                 yield mapping.problem(("after", index), f"there is no mapping `{name}`")

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from syncline import drift, ledger
+from syncline import catalogue, drift, ledger
 from syncline.baseline import Layout
-from syncline.batch import Shape
+from syncline.batch import Batch, Shape
 from syncline.classify import Rules
 from syncline.endpoints.base import Endpoint, Mode, Range, ReadSpec, TargetSpec
 from syncline.errors import SynclineError
@@ -41,6 +41,7 @@ class RunOptions:
     with the mode `backfill`. `allow` names the guards that may be passed. `restart` begins an
     unfinished full sync again. `on_progress` is told after the commit of each batch, in the thread
     that runs; what it raises ends the run there. `cancelled` is asked between batches.
+    `on_batch` is given each batch, once it is durable.
     """
 
     mode: Mode | None = None
@@ -51,13 +52,15 @@ class RunOptions:
     trigger: str = "cli"
     on_progress: Callable[[Progress], None] | None = None
     cancelled: Callable[[], bool] | None = None
+    on_batch: Callable[[Batch], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
     """What a run did, as `run --json` prints it.
 
-    `checkpoint` is the instant of the last sync, UTC.
+    `checkpoint` is the instant of the last sync, UTC, and `checkpoint_before` what that was as the
+    run began. The positions are what a delta starts from, in the source's own words.
     """
 
     mapping: str
@@ -78,6 +81,11 @@ class RunSummary:
     checkpoint: str | None
     warnings: tuple[str, ...] = ()
     """What the run can do nothing about: a horizon that stands still, clocks that are off."""
+    checkpoint_before: str | None = None
+    position: str | None = None
+    position_before: str | None = None
+    drift: tuple[str, ...] = ()
+    """Columns that the mapping reads or writes and that changed since the last run."""
 
     def as_dict(self) -> dict[str, Any]:
         """The summary as JSON-ready values."""
@@ -162,6 +170,8 @@ def opened(
         if evolved:
             mapping = mapping.with_columns(evolved)
             bound = bind(mapping, source=source, target=target, project=project)
+        if create:
+            catalogue.remember(project, bound)
         run = _complete(project, mapping, bound, source, target, batch_size)
         yield replace(run, evolved=tuple(evolved))
 

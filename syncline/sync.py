@@ -49,6 +49,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger("syncline")
 
 DEFAULT: Final = RunOptions()
 
+_NOT_LOGGED: Final = {"mapping", "run_id", "position", "position_before"}
 MANY: Final = 1_000_000
 """More than ever wait: the limits of dead letters and the guard of conflicts see to that."""
 
@@ -64,7 +65,7 @@ def run(project: Project, name: str, options: RunOptions = DEFAULT) -> RunSummar
         run_id = store.start_run(name, options.mode or "delta", trigger=options.trigger)
         with structlog.contextvars.bound_contextvars(run_id=run_id, mapping=name):
             try:
-                summary, position = _run(project, name, options, store, run_id)
+                summary = _run(project, name, options, store, run_id)
             except BaseException as error:
                 status = (
                     "cancelled" if isinstance(error, Cancelled | KeyboardInterrupt) else "failed"
@@ -73,24 +74,20 @@ def run(project: Project, name: str, options: RunOptions = DEFAULT) -> RunSummar
                 with suppress(SynclineError):  # a store that is down must not hide what happened
                     store.finish_run(run_id, status, {}, error=told)
                 raise
-            store.finish_run(run_id, summary.status, {**summary.as_dict(), "position": position})
+            store.finish_run(run_id, summary.status, summary.as_dict())
             log.info(
                 "run finished",
-                **{k: v for k, v in summary.as_dict().items() if k not in ("mapping", "run_id")},
+                **{k: v for k, v in summary.as_dict().items() if k not in _NOT_LOGGED},
             )
             return summary
 
 
-def _run(
-    project: Project, name: str, options: RunOptions, store: Store, run_id: str
-) -> tuple[RunSummary, str | None]:
+def _run(project: Project, name: str, options: RunOptions, store: Store, run_id: str) -> RunSummary:
     with opened(project, name, batch_size=options.batch_size, create=True) as run_:
         run_.target.prepare(run_.spec)
         with ledger.hold(run_.target, run_.spec) as lease:
             store.interrupt_others(run_id)
-            summary = Syncing(run_, lease, store, run_id, options).go()
-            checkpoint = lease.document.checkpoint
-            return summary, checkpoint.position if checkpoint else None
+            return Syncing(run_, lease, store, run_id, options).go()
 
 
 class Syncing:
@@ -101,7 +98,8 @@ class Syncing:
     ) -> None:
         self.run, self.lease, self.store, self.options = run_, lease, store, options
         self.run_id = run_id
-        self.began = time.monotonic()
+        self.began, self.before = time.monotonic(), lease.document.checkpoint
+        self.drift = tuple(str(one) for one in drift.found(run_, lease.document) if one.stops)
         self.total = Outcome()
         self.read = 0
         self.bytes = self.batches = 0
@@ -277,6 +275,8 @@ class Syncing:
             self._furthest = self.read
             self.patience.progressed()
         self._report()
+        if self.options.on_batch is not None:
+            self.options.on_batch(page.batch)
 
     def transact(
         self, work: Callable[[Transaction], Outcome], *, before: Callable[[], None] = lambda: None
@@ -390,7 +390,7 @@ class Syncing:
         seconds = time.monotonic() - self.began
         counts = self.store.counts(self.run.name)
         waits = counts.open_conflicts + counts.decided + counts.dead_letters > 0
-        checkpoint = self.document.checkpoint
+        checkpoint, before = self.document.checkpoint, self.before
         total = self.total
         return RunSummary(
             mapping=self.run.name,
@@ -410,4 +410,8 @@ class Syncing:
             rows_per_second=round(self.read / seconds) if seconds > 0 else 0,
             checkpoint=checkpoint.synced_at if checkpoint else None,
             warnings=self.watch.warnings() if self.watch else (),
+            checkpoint_before=before.synced_at if before else None,
+            position=checkpoint.position if checkpoint else None,
+            position_before=before.position if before else None,
+            drift=self.drift,
         )

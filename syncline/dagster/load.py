@@ -17,18 +17,11 @@ def load(project: Project) -> tuple[list[Mapping], list[Broken]]:
     """The mappings of the project by name. Whatever one file holds, the others are loaded."""
     found: dict[str, Mapping] = {}
     wrong: dict[Path, tuple[str, ...]] = {}
-    for path in project.mapping_paths:
-        try:
-            mapping = project.mapping(path.stem)
-        except Exception as error:  # noqa: BLE001 - one file must not take the code location down
-            wrong[path] = problems_of(error)
-            continue
-        if mapping.path == path:
-            found[path.stem] = mapping
+    for path, mapping in project.each_mapping():
+        if isinstance(mapping, Exception):
+            wrong[path] = problems_of(mapping)
         else:
-            wrong[path] = (
-                f"{path.name}: the file's name ends in .yaml; {mapping.path} is there too",
-            )
+            found[path.stem] = mapping
     for name, way in circles(found).items():
         mapping = found.pop(name)
         problem = mapping.problem(("after",), f"it waits for itself: {' after '.join(way)}")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from syncline import catalogue
 from syncline.errors import InputError
 from syncline.testing.servers import Server, Unavailable, start_detached, stop
 
@@ -89,6 +90,7 @@ def clean(project: Project, mappings: frozenset[str]) -> list[str]:
         _replace(project.root / ".env", "")
         told.append("took its URLs out of .env")
     told += _clean_store(project, mappings)
+    catalogue.forget(project, mappings)
     _remove_empty(project.state_dir)
     return told
 

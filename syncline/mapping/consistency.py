@@ -94,6 +94,8 @@ def _rest(mapping: Mapping) -> Iterator[Finding]:
     column = mapping.deletes.column
     if column is not None and (column in mapping.fields or column in mapping.key):
         yield ("deletes", "column"), f"`{column}` marks what is gone: it can't be mapped as well"
+    if mapping.checks.freshness.blocking and mapping.max_lag is None:
+        yield ("checks", "freshness"), "there is no `max_lag` for it to be older than"
     if mapping.name in mapping.after:
         yield ("after",), "a mapping can't run after itself"
     places = [(place.connection, place.name) for place in (mapping.source, mapping.target)]

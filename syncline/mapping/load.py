@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import typing
 from collections.abc import Iterator
 from difflib import get_close_matches
@@ -65,8 +66,15 @@ def mapping_paths(directory: Path) -> list[Path]:
     """
     if not directory.is_dir():
         return []
-    found = (path for path in directory.iterdir() if path.suffix in {SUFFIX, ".yml"})
-    return sorted(path for path in found if path.is_file() and not path.name.startswith("."))
+    with os.scandir(directory) as entries:  # which knows what is a file: a project asks often
+        names = [
+            entry.name
+            for entry in entries
+            if entry.name.endswith((SUFFIX, ".yml"))
+            and not entry.name.startswith(".")
+            and entry.is_file()
+        ]
+    return [directory / name for name in sorted(names)]
 
 
 def _validated(

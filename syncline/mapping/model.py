@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 from syncline.errors import Problem
 from syncline.mapping.document import Document, path_text
 from syncline.mapping.forms import FromForm, OrText, Rule, Strict
+from syncline.mapping.running import Checks
 from syncline.mapping.scalars import (
     Duration,
     GroupName,
@@ -196,6 +197,10 @@ class Mapping(Strict):
         "stop", description="What is done where the columns of a table change between two runs."
     )
     max_lag: Duration | None = Field(None, description="How old the target may get: 15m.")
+    checks: Checks = Field(
+        default_factory=lambda: Checks.model_validate({}),
+        description="What is checked in Dagster, and what of it blocks.",
+    )
 
     _name: str = PrivateAttr("")
     _document: Document = PrivateAttr(default_factory=lambda: Document("mapping", None))

@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 
 from syncline.dagster import build_definitions
+from syncline.project import Project
 
 AT_ONCE = dg.RetryPolicy(max_retries=2)
 """A retry policy without delay: three attempts."""
@@ -58,6 +59,11 @@ class DagsterBench:
     def users(self) -> dict[int, str]:
         """What the target holds: names by key."""
         return dict(self.sql("app", "select id, name from users"))
+
+    @property
+    def project(self) -> Project:
+        """The project, as the CLI would find it."""
+        return Project(self.root)
 
     def definitions(self) -> dg.Definitions:
         """The project's definitions, with retries that do not wait."""

@@ -57,6 +57,11 @@ tags: {tier: gold}
 batch_size: 1000
 dead_letters: {limit: 1%}
 max_lag: 15m
+checks:
+  parity: 10
+  duplicates: {every_run: true}
+  conflicts: {limit: 5, blocking: true}
+  freshness: {blocking: true}
 """
 
 
@@ -80,6 +85,11 @@ def test_every_key_of_a_mapping_is_read() -> None:
     assert mapping.dead_letters.limit == Share(0.01)
     assert isinstance(mapping.dead_letters.limit, Share)
     assert mapping.max_lag == timedelta(minutes=15)
+    assert (mapping.checks.parity.limit, mapping.checks.parity.inline) == (10, False)
+    assert mapping.checks.duplicates.inline
+    assert (mapping.checks.conflicts.limit, mapping.checks.conflicts.blocking) == (5, True)
+    assert mapping.checks.freshness.blocking
+    assert not mapping.checks.drift.blocking
     assert mapping.strategy_of("status") == "target"
     assert mapping.strategy_of("email") == "merge"
     assert mapping.where_is("fields", "region", "take") == "customers.yaml:13"
@@ -193,6 +203,9 @@ def test_all_problems_come_at_once_with_line_and_path() -> None:
         ("owners: [bob]", "not an owner"),
         ("max_lag: 15", "not a duration"),
         ("dead_letters: {limit: -1}", "not a limit"),
+        ("checks: {parity: -1}", "greater than or equal to 0"),
+        ("checks: {conflicts: {every_run: true}}", "unknown key `every_run`"),
+        ("checks: {freshness: {blocking: true}}", "no `max_lag` for it to be older than"),
         ("where: count(*) > 1", "many records"),
     ],
 )
