@@ -140,14 +140,16 @@ def _write(syncing: Syncing, batch: Batch, entries: Mapping[str, Entry]) -> int:
     left = {waiting.ledger_key for waiting in outcome.waiting} | {
         letter.ledger_key for letter in outcome.letters
     }
-    done = [entries[key] for key in keys if key not in left and entries[key] not in stale]
+    left |= {entry.ledger_key for entry in stale}
+    done = [entries[key] for key in keys if key not in left]
     syncing.store.mark_applied([entry.id for entry in done], syncing.run_id)
     return len(done)
 
 
 def _mark_stale(syncing: Syncing, stale: Sequence[Entry]) -> None:
-    for entry in stale:
-        syncing.store.mark_stale(entry.id, syncing.run_id, "a side moved after the decision")
+    if stale:
+        ids = [entry.id for entry in stale]
+        syncing.store.mark_stale(ids, syncing.run_id, "a side moved after the decision")
 
 
 def _still_true(

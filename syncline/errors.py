@@ -82,6 +82,15 @@ class CredentialsRefused(InputError):
     """A database refused the login, or the role may not do what the mapping needs."""
 
 
+class DecisionRefused(InputError):
+    """A decision (or its undo) on a conflict that is not what the person saw any more: somebody
+    else decided it, or a side moved.
+
+    Nothing was stored: keep what was typed, show the conflict as it is now, and let them decide
+    again.
+    """
+
+
 class GuardStopped(SynclineError):
     """A guard stopped the run before it wrote: `reason` is what `run --allow REASON` would permit.
 

@@ -297,6 +297,7 @@ def terms_of(
         last_sync=datetime.fromisoformat(last) if last else None,
         copies=_copies(run),
         waiting=waiting,
+        masked=run.mapping.masked,
         exclusive=run.mapping.exclusive,
     )
 

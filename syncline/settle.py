@@ -52,6 +52,9 @@ class Terms:
     waiting: frozenset[str] = frozenset()
     """Without a ledger: the keys that the control store has something waiting for."""
 
+    masked: frozenset[str] = frozenset()
+    """The fields whose values are hidden from people."""
+
     exclusive: bool = False
     """Every target record is ours: without a ledger one that is gone on the source is deleted."""
 
@@ -266,6 +269,8 @@ def _waiting(
         target_prints=prints_text(seen.prints[row]) if seen.target[row] else "gone",
         run_id=terms.run_id,
         reason=reason,
+        types={name: str(type_) for name, type_ in terms.shape.fields.items()},
+        masked=terms.masked,
     )
 
 

@@ -112,7 +112,7 @@ def conflicts_show(entry_id: Id, *, as_json: JsonOption = False) -> None:
 
 
 def _side_by_side(entry: Entry) -> None:
-    from syncline.review.queue import fields
+    from syncline.review.view import fields
 
     head = f"conflict {entry.id}: {entry.mapping} {show.cell(entry.key)}"
     typer.echo(f"{head}: {entry.kind.value}, {entry.state.value}")
@@ -212,7 +212,7 @@ def conflicts_resolve(
 
 
 def _parse(entry: Entry, given: list[str] | None, null: list[str] | None) -> dict[str, Any]:
-    from syncline.review.queue import read_value
+    from syncline.review.typed import read_value
 
     values: dict[str, Any] = {}
     for pair in given or ():

@@ -236,6 +236,11 @@ class Mapping(Strict):
         removes = self.deletes.mode != "ignore" and not self.exclusive
         return "ledger" if settles or removes else "none"
 
+    @property
+    def masked(self) -> frozenset[str]:
+        """The fields whose values are hidden from people."""
+        return frozenset(name for name, rule in self.fields.items() if rule.mask)
+
     def strategy_of(self, field: str) -> str:
         """The strategy that settles this field."""
         return self.conflicts.fields.get(field, self.conflicts.strategy)

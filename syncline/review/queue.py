@@ -1,4 +1,4 @@
-"""The queue's logic, without a screen: what an entry shows, and what a decision means.
+"""The queue's logic, without a screen: what a decision means, and what it leaves behind.
 
 Pure: it touches no database and no clock. The CLI and the review app say the same, since both ask
 here.
@@ -6,77 +6,82 @@ here.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import date, datetime, time
-from decimal import Decimal, InvalidOperation
-from typing import Any, Final, Literal
-from uuid import UUID
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
 
-from syncline.conflict import MISSING, Conflict, Keep, Kind, Resolution, Write, take_source
+from syncline.conflict import Conflict, Keep, Kind, Resolution, Write, take_source
 from syncline.errors import InputError
-from syncline.store.model import Decision, Entry, Take
+from syncline.review.typed import read_value
+from syncline.store.model import Decision, Entry, Side, Take
 
-Moved = Literal["both", "source", "target", "neither"]
+Action = Literal["insert", "update", "delete", "keep"]
 
 
 @dataclass(frozen=True, slots=True)
-class FieldView:
-    """One field of a conflict, side by side.
+class Choice:
+    """What a person chose, before it is made a decision on one conflict.
 
-    A value is MISSING where that side is gone, or the baseline is known only as a fingerprint.
+    `take`, `sides` as in `Decision`. `texts` are values as they were typed; None is NULL.
     """
 
-    name: str
-    source: Any
-    baseline: Any
-    target: Any
-    contested: bool
-    moved: Moved
+    take: Take
+    sides: Mapping[str, Side] = field(default_factory=dict[str, Side])
+    texts: Mapping[str, str | None] = field(default_factory=dict[str, str | None])
+    note: str = ""
 
 
-def fields(entry: Entry) -> tuple[FieldView, ...]:
-    """Every field of the record: the contested first, then what one side moved, then the rest."""
-    sides: list[str] = [*(entry.source or {}), *(entry.target or {})]
-    names = dict.fromkeys(sides)
-    views = [_view(entry, name) for name in names]
-    return tuple(sorted(views, key=lambda view: (not view.contested, view.moved == "neither")))
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a decision does to the target: the record afterwards (None: there is none), and of each
+    field that it changes what was there and what will be.
+    """
+
+    action: Action
+    after: Mapping[str, Any] | None
+    changes: Mapping[str, tuple[Any, Any]]
 
 
-def _view(entry: Entry, name: str) -> FieldView:
-    contested = name in entry.contested
-    by_source, by_target = name in entry.source_moved, name in entry.target_moved
-    moved: Moved = "neither"
-    if contested or (by_source and by_target):
-        moved = "both"
-    elif by_source or by_target:
-        moved = "source" if by_source else "target"
-    return FieldView(
-        name=name,
-        source=(entry.source or {}).get(name, MISSING),
-        baseline=entry.conflict.baseline_of(name),
-        target=(entry.target or {}).get(name, MISSING),
-        contested=contested,
-        moved=moved,
+def choose(entry: Entry, choice: Choice, *, user: str, at: datetime) -> Decision:
+    """The decision that a choice makes on this entry.
+
+    Raises InputError for one that could not be written: a field that is not there, a value that is
+    not of its type.
+    """
+    values = {
+        name: None if text is None else read_value(entry, name, text)
+        for name, text in choice.texts.items()
+    }
+    return decision(
+        entry, choice.take, user=user, at=at, values=values, note=choice.note, sides=choice.sides
     )
 
 
 def decision(
-    entry: Entry, take: Take, *, user: str, at: datetime, values: Mapping[str, Any], note: str = ""
+    entry: Entry,
+    take: Take,
+    *,
+    user: str,
+    at: datetime,
+    values: Mapping[str, Any],
+    note: str = "",
+    sides: Mapping[str, Side] | None = None,
 ) -> Decision:
     """A decision on the entry as shown. Raises InputError for one that could not be written."""
-    known = [view.name for view in fields(entry)]
-    for name in values:
-        if name not in known:
-            message = f"conflict {entry.id} has no field {name!r}"
-            raise InputError(message, hint=f"it has {', '.join(known)}")
-    if take == "values" and not values:
+    sides = sides or {}
+    for name in [*values, *sides]:
+        entry.check_field(name)
+    if take == "values" and not values and not sides:
         message = f"conflict {entry.id}: there is no value to take"
         raise InputError(message, hint="--set FIELD=VALUE, or --take source|target|merge")
     if take == "source" and entry.source is None and values:
         message = f"conflict {entry.id}: the source is gone, so taking it deletes the record"
         raise InputError(message, hint="without --set, or --take target with it")
+    if sides and (entry.source is None or entry.target is None):
+        gone = "source" if entry.source is None else "target"
+        message = f"conflict {entry.id}: the {gone} is gone, so there are no two sides of a field"
+        raise InputError(message, hint="--take source or --take target, for the whole record")
     return Decision(
         take=take,
         user=user,
@@ -85,20 +90,33 @@ def decision(
         target_prints=entry.target_prints,
         values=dict(values),
         note=note,
+        sides=dict(sides),
     )
 
 
 def resolution(conflict: Conflict, decided: Decision) -> Resolution:
     """What a decision means: exactly one of write these values, delete the record, leave it."""
     base = _of_side(conflict, decided)
-    if not decided.values:
+    if not decided.values and not decided.sides:
         return base
     values: dict[str, Any] = {}
     if isinstance(base, Write) and base.values is not None:
         values.update(base.values)
     elif conflict.target is None and conflict.source is not None:
         values.update(conflict.source)  # there is no target record that could fill in the rest
-    return Write({**values, **decided.values}, decided.note)
+    for name, side in decided.sides.items():
+        _choose_side(conflict, name, side, values)
+    values.update(decided.values)
+    return Write(values, decided.note) if values else Keep(decided.note)
+
+
+def _choose_side(conflict: Conflict, name: str, side: Side, values: dict[str, Any]) -> None:
+    if side == "source":
+        values[name] = (conflict.source or {})[name]
+    elif name in conflict.source_moved:  # it would be written without a word: so say the target's
+        values[name] = (conflict.target or {})[name]
+    else:
+        values.pop(name, None)  # not written, and held apart from now on
 
 
 def _of_side(conflict: Conflict, decided: Decision) -> Resolution:
@@ -126,58 +144,34 @@ def _merged(conflict: Conflict, decided: Decision) -> Resolution:
 
 def result(entry: Entry, decided: Decision) -> Mapping[str, Any] | None:
     """The target record as the decision would leave it; None where there would be none."""
-    match resolution(entry.conflict, decided):
-        case Write(None):
-            return None
-        case Write(values):
-            return {**(entry.target or {}), **(values or {})}
-        case _:
-            return entry.target
+    return after(entry.conflict, resolution(entry.conflict, decided))
 
 
-_READERS: Final[tuple[tuple[type, Callable[[str], Any]], ...]] = (
-    (bool, lambda text: {"true": True, "false": False}[text.lower()]),
-    (int, int),
-    (float, float),
-    (Decimal, Decimal),
-    (datetime, datetime.fromisoformat),  # before date: a datetime is a date
-    (date, date.fromisoformat),
-    (time, time.fromisoformat),
-    (bytes, bytes.fromhex),
-    (UUID, UUID),
-)
+def after(conflict: Conflict, answer: Resolution) -> Mapping[str, Any] | None:
+    """The target record as a resolution would leave it; None where there would be none.
 
-
-def read_value(entry: Entry, name: str, text: str) -> Any:
-    """A value as a person types it, in the type that the field has on either side.
-
-    A text field takes the text as it is; any other takes `null`. Where both sides are null the
-    value is read as JSON if it is JSON. Bytes are hex. Raises InputError for what is no value.
+    What the source alone moved is written whatever is decided on the contested fields.
     """
-    view = next((view for view in fields(entry) if view.name == name), None)
-    if view is None:
-        known = ", ".join(view.name for view in fields(entry))
-        message = f"conflict {entry.id} has no field {name!r}"
-        raise InputError(message, hint=f"it has {known}")
-    sample = next(
-        (v for v in (view.target, view.source) if v is not None and v is not MISSING), None
-    )
-    if isinstance(sample, str):
-        return text
-    if text == "null":
+    source, target = conflict.source, conflict.target
+    written: Mapping[str, Any] | None = answer.values if isinstance(answer, Write) else {}
+    if written is None or (target is None and not isinstance(answer, Write)):
         return None
-    if sample is None:
-        return _json_or_text(text)
-    reader = next((read for kind, read in _READERS if isinstance(sample, kind)), json.loads)
-    try:
-        return reader(text)
-    except (ValueError, KeyError, InvalidOperation) as error:
-        message = f"{name}: {text!r} is no {type(sample).__name__}"
-        raise InputError(message, hint=f"it is now {sample!r}") from error
+    if target is None:
+        return {**(source or {}), **written}
+    moved = {name: (source or {})[name] for name in conflict.source_moved if source is not None}
+    return {**target, **moved, **written}
 
 
-def _json_or_text(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+def effect(entry: Entry, decided: Decision) -> Effect:
+    """What the decision does to the target."""
+    then, now = result(entry, decided), entry.target
+    if then is None:
+        return Effect("keep" if now is None else "delete", None, {})
+    if now is None:
+        return Effect("insert", then, {name: (None, value) for name, value in then.items()})
+    changes = {
+        name: (now.get(name), value)
+        for name, value in then.items()
+        if name not in now or now[name] != value
+    }
+    return Effect("update" if changes else "keep", then, changes)

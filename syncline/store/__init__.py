@@ -1,5 +1,6 @@
 """The control store: what must outlive a run and is not in the target."""
 
+from syncline.store.conflicts import Filter, Line, Page, Sort, Tally
 from syncline.store.model import (
     LIVE,
     AuditEntry,
@@ -11,6 +12,7 @@ from syncline.store.model import (
     Event,
     History,
     Run,
+    Side,
     State,
     Take,
     Waiting,
@@ -26,10 +28,16 @@ __all__ = [
     "Decision",
     "Entry",
     "Event",
+    "Filter",
     "History",
+    "Line",
+    "Page",
     "Run",
+    "Side",
+    "Sort",
     "State",
     "Store",
     "Take",
+    "Tally",
     "Waiting",
 ]

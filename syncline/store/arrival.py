@@ -19,6 +19,8 @@ from syncline.store.model import Event, State, Waiting
 from syncline.store.tables import conflicts, history
 
 _SETS: Final = frozenset({"contested", "source_moved", "target_moved"})
+_SEARCHED: Final = 20_000
+"""So many characters of a record can be found by text."""
 
 
 class _Known(NamedTuple):
@@ -125,7 +127,27 @@ def _row(one: Waiting, key: str, now: datetime) -> dict[str, Any]:
         "decision": None,
         "run_id": one.run_id,
         "updated_at": now,
+        "types": dict(one.types),
+        "search": searched(one),
     }
+
+
+def searched(one: Waiting) -> str:
+    """The text by which a conflict is found: key, reason, and every value that is not masked.
+
+    Case-folded; of a long record the beginning.
+    """
+    conflict = one.conflict
+    sides = (conflict.source or {}, conflict.target or {})
+    shown = (v for side in sides for name, v in side.items() if name not in one.masked)
+    words = [one.mapping, *map(_word, one.key.values()), one.reason, *map(_word, shown)]
+    return "\n".join(dict.fromkeys(filter(None, words))).casefold()[:_SEARCHED]
+
+
+def _word(value: Any) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    return value.hex() if isinstance(value, bytes) else str(value)
 
 
 def _move(
@@ -137,6 +159,7 @@ def _move(
         update(conflicts)
         .where(conflicts.c.id == bindparam("entry_id"))
         .values({name: bindparam(f"to_{name}", type_=conflicts.c[name].type) for name in columns})
+        .values(version=conflicts.c.version + 1)
     )
     connection.execute(
         statement,

@@ -9,8 +9,10 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from syncline.conflict import Conflict, Kind
+from syncline.errors import InputError
 
 Take = Literal["source", "target", "merge", "values"]
+Side = Literal["source", "target"]
 Stage = Literal["read", "map", "write"]
 
 
@@ -55,6 +57,10 @@ class Waiting:
     target_prints: str
     run_id: str
     reason: str = ""
+    types: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The type of each field, as mappings write it."""
+    masked: frozenset[str] = frozenset()
+    """The fields whose values no search may find."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +68,9 @@ class Decision:
     """What a person decided on one conflict.
 
     `take` names the side that wins; `merge` takes what one side alone moved as it comes; `values`
-    takes only what `values` names. In every case `values` are explicit values that go before the
-    side's own. The prints are those of the images that the person saw: a decision on anything else
-    is refused.
+    takes only what `values` names. `sides` names the side of single fields, which goes before
+    `take`; `values` are explicit values, which go before both. The prints are those of the images
+    that the person saw: a decision on anything else is refused.
     """
 
     take: Take
@@ -74,11 +80,16 @@ class Decision:
     target_prints: str
     values: Mapping[str, Any] = field(default_factory=dict[str, Any])
     note: str = ""
+    sides: Mapping[str, Side] = field(default_factory=dict[str, Side])
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One conflict of the queue. `run_id` is the run that last saw it; times are UTC."""
+    """One conflict of the queue. `run_id` is the run that last saw it; times are UTC.
+
+    `version` grows with every change of it. `types` are those of its fields; it is empty where the
+    entry is of a syncline that did not keep them.
+    """
 
     id: int
     state: State
@@ -102,6 +113,20 @@ class Entry:
     updated_at: datetime
     decision: Decision | None
     run_id: str
+    version: int = 1
+    types: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def field_names(self) -> tuple[str, ...]:
+        """The fields that either side has."""
+        sides: list[str] = [*(self.source or {}), *(self.target or {})]
+        return tuple(dict.fromkeys(sides))
+
+    def check_field(self, name: str) -> None:
+        """Raises InputError where the entry has no such field."""
+        if name not in self.field_names:
+            message = f"conflict {self.id} has no field {name!r}"
+            raise InputError(message, hint=f"it has {', '.join(self.field_names)}")
 
     @property
     def conflict(self) -> Conflict:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
@@ -10,7 +10,8 @@ from typing import Any, Self
 from sqlalchemy import Engine, case, func, select
 
 from syncline.conflict import Kind
-from syncline.store import arrival, audit, conflicts, dead_letters, keys, runs, tables
+from syncline.store import arrival, audit, conflicts, dead_letters, decisions, keys, runs, tables
+from syncline.store.conflicts import Filter, Page, Sort, Tally
 from syncline.store.database import connect, make_directory, parse, reading, writing
 from syncline.store.migrate import migrate
 from syncline.store.model import (
@@ -152,12 +153,39 @@ class Store:
         limit: int = 100,
         offset: int = 0,
     ) -> list[Entry]:
-        """Entries, newest first; `field` is one that is contested."""
+        """Whole entries, newest first; `field` is one that is contested."""
+        states = (state,) if isinstance(state, State) else state
+        where = Filter(mapping=mapping, state=states, field=field, kind=kind)
         with reading(self._engine) as connection:
-            return conflicts.listed(
-                connection, mapping=mapping, state=state, field=field, kind=kind, limit=limit,
-                offset=offset,
-            )  # fmt: skip
+            return conflicts.listed(connection, where, limit, offset)
+
+    def conflict_page(
+        self, where: Filter, *, sort: Sort = "newest", limit: int = 100, offset: int = 0
+    ) -> Page:
+        """A page of a filter's conflicts without their records, and how many there are."""
+        with reading(self._engine) as connection:
+            return conflicts.page(connection, where, sort, limit, offset)
+
+    def conflict_tally(self, where: Filter) -> Tally:
+        """How many conflicts a filter has: by state, mapping, kind and contested field."""
+        with reading(self._engine) as connection:
+            return conflicts.tally(connection, where)
+
+    def conflict_versions(self, where: Filter) -> dict[int, int]:
+        """The version of every conflict of a filter, by number: what a selection remembers."""
+        with reading(self._engine) as connection:
+            return conflicts.versions(connection, where)
+
+    def each_conflict(self, where: Filter) -> Iterator[Entry]:
+        """Every entry of a filter, whole, oldest first; read in pieces, a transaction each."""
+        last = 0
+        while True:
+            with reading(self._engine) as connection:
+                entries = conflicts.after(connection, where, last)
+            if not entries:
+                return
+            yield from entries
+            last = entries[-1].id
 
     def conflict(self, entry_id: int) -> Entry:
         """One entry. Raises InputError where there is none."""
@@ -169,18 +197,36 @@ class Store:
         with reading(self._engine) as connection:
             return conflicts.events(connection, entry_id)
 
-    def decide(self, entry_id: int, decision: Decision) -> Entry:
+    def decide(self, entry_id: int, decision: Decision, *, version: int | None = None) -> Entry:
         """From open to decided.
 
-        Raises InputError where it is not open, or no longer is what the decision was made on.
+        Raises DecisionRefused where it is not open (somebody decided it), or no longer is what the
+        decision was made on: other images, or another `version` where that is given.
         """
         with writing(self._engine) as connection:
-            return conflicts.decide(connection, entry_id, decision, _now())
+            return decisions.decide(connection, entry_id, decision, _now(), version)
 
-    def undo(self, entry_id: int) -> Entry:
-        """From decided to open. Raises InputError where it is not decided (any more)."""
+    def decide_all(
+        self, seen: Mapping[int, int], made: Callable[[Entry], Decision | str]
+    ) -> tuple[list[int], dict[int, str]]:
+        """From open to decided, all in one transaction.
+
+        `seen` is the version of each conflict, by number, that was looked at; `made` gives the
+        decision on an entry, or why there is none. Gives the numbers of those decided, and of the
+        others why not.
+        """
         with writing(self._engine) as connection:
-            return conflicts.undo(connection, entry_id, _now())
+            return decisions.decide_all(connection, seen, made, _now())
+
+    def undo(self, entry_id: int, *, user: str = "") -> Entry:
+        """From decided to open. Raises DecisionRefused where it is not decided (any more)."""
+        with writing(self._engine) as connection:
+            return decisions.undo(connection, entry_id, _now(), user=user)
+
+    def undo_all(self, ids: Sequence[int], *, user: str = "") -> list[int]:
+        """From decided to open, those of these that are decided (still); their numbers."""
+        with writing(self._engine) as connection:
+            return decisions.undo_all(connection, ids, _now(), user=user)
 
     def decided(self, mapping: str) -> list[Entry]:
         """The decisions that wait to be written."""
@@ -190,17 +236,15 @@ class Store:
     def mark_applied(self, ids: Sequence[int], run_id: str) -> None:
         """From decided to applied: call it once the target has committed. Idempotent."""
         with writing(self._engine) as connection:
-            conflicts.settle(connection, ids, State.APPLIED, _now(), run_id=run_id, note="")
+            decisions.settle(connection, ids, State.APPLIED, _now(), run_id=run_id, note="")
 
-    def mark_stale(self, entry_id: int, run_id: str, reason: str = "") -> None:
+    def mark_stale(self, ids: Sequence[int], run_id: str, reason: str = "") -> None:
         """From decided to stale: a side moved, so the decision was refused.
 
         The next `queue` of that key opens it again, with fresh images.
         """
         with writing(self._engine) as connection:
-            conflicts.settle(
-                connection, [entry_id], State.STALE, _now(), run_id=run_id, note=reason
-            )
+            decisions.settle(connection, ids, State.STALE, _now(), run_id=run_id, note=reason)
 
     def supersede(
         self, mapping: str, ledger_keys: Sequence[str], run_id: str, reason: str = ""
@@ -212,7 +256,7 @@ class Store:
         if not ledger_keys:
             return
         with writing(self._engine) as connection:
-            conflicts.supersede(
+            decisions.supersede(
                 connection, mapping, ledger_keys, _now(), run_id=run_id, reason=reason
             )
 

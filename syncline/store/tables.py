@@ -140,12 +140,22 @@ conflicts = Table(
     Column("run_id", String(64), nullable=False),
     Column("created_at", Utc, nullable=False),
     Column("updated_at", Utc, nullable=False),
+    # Counts every change of the entry: whoever writes says which one they saw.
+    Column("version", Integer, nullable=False, server_default="1"),
+    # The types of the fields, so that an edited value is checked without opening a database.
+    Column("types", Value, nullable=False, server_default="{}"),
+    # What a text is looked for in: key, reason and what is not masked, case-folded (`arrival`).
+    Column("search", Words, nullable=False, server_default=""),
     Index(
         "syncline_store_conflicts_live", "key_digest", unique=True,
         sqlite_where=text("state IN ('open', 'decided', 'stale')"),
         postgresql_where=text("state IN ('open', 'decided', 'stale')"),
     ),
     Index("syncline_store_conflicts_by_state", "mapping", "state", "id"),
+    # All that a list filters and sorts by but text and fields: counting reads nothing else.
+    Index(
+        "syncline_store_conflicts_listed", "state", "mapping", "kind", "created_at", "updated_at"
+    ),
     sqlite_autoincrement=True,
 )  # fmt: skip
 

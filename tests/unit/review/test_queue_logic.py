@@ -11,7 +11,9 @@ import pytest
 
 from syncline.conflict import MISSING, Keep, Kind, Write
 from syncline.errors import InputError
-from syncline.review.queue import decision, fields, read_value, resolution, result
+from syncline.review.queue import decision, resolution, result
+from syncline.review.typed import read_value
+from syncline.review.view import fields
 from syncline.store import Decision, Entry, State
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -66,10 +68,10 @@ def test_taking_the_source_writes_what_the_source_moved() -> None:
 
 
 def test_taking_the_target_leaves_it() -> None:
-    """Nothing is written, and the two are held apart."""
+    """The contested field is held apart; what the source alone moved merges by itself."""
     made = decided(entry(), "target")
     assert resolution(entry().conflict, made) == Keep("why")
-    assert result(entry(), made) == TARGET
+    assert result(entry(), made) == {**TARGET, "name": "Ann"}
 
 
 def test_merge_takes_what_each_side_moved_and_the_source_where_both_did() -> None:
@@ -88,7 +90,7 @@ def test_own_values_go_before_any_side() -> None:
     }  # fmt: skip
     alone = decided(entry(), "values", email="own@x")
     assert resolution(entry().conflict, alone) == Write({"email": "own@x"}, "why")
-    assert result(entry(), alone) == {**TARGET, "email": "own@x"}
+    assert result(entry(), alone) == {**TARGET, "name": "Ann", "email": "own@x"}
 
 
 def test_where_the_source_is_gone_it_deletes_or_the_target_stays() -> None:

@@ -175,7 +175,7 @@ def test_a_stale_conflict_waits_for_a_fresh_look(
     """It can't be decided on what it shows; queued again it can, even with the same images."""
     store.queue([waiting()])
     store.decide(only(store).id, decision(only(store)))
-    store.mark_stale(only(store).id, "run-2", "the target was edited")
+    store.mark_stale([only(store).id], "run-2", "the target was edited")
     entry = only(store)
     assert (entry.state, entry.decision) == (State.STALE, None)
     with pytest.raises(InputError, match="is stale"):
@@ -269,7 +269,7 @@ def test_counts_say_what_waits(store: Store, waiting: Make, decision: Decide) ->
     for key in ("0", "1"):
         entry = store.waiting("customers", [key])[key]
         store.decide(entry.id, decision(entry))
-    store.mark_stale(store.waiting("customers", ["0"])["0"].id, "run-2")
+    store.mark_stale([store.waiting("customers", ["0"])["0"].id], "run-2")
     store.supersede("customers", ["3"], "run-2")
     counts = store.counts("customers")
     assert (counts.open_conflicts, counts.decided, counts.dead_letters) == (2, 1, 0)

@@ -1,0 +1,216 @@
+"""View: a conflict as a person sees it, source, baseline and target field by field.
+
+Pure. What a mapping masks comes out hidden, so that no screen can forget to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
+
+from syncline.conflict import MISSING, Kind
+from syncline.review.difference import Pieces, document, leaves, pieces
+from syncline.review.mask import HIDDEN, Masked, shown, shown_record, shown_text
+from syncline.store.model import Decision, Entry, History, Side
+
+Moved = Literal["both", "source", "target", "neither"]
+Known = Literal["values", "sides", "nothing"]
+NOTHING_MASKED: Final[frozenset[str]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class PathView:
+    """One place in a document that is not alike on both sides.
+
+    A value is MISSING where that side has no such path, or the baseline is not known.
+    """
+
+    path: str
+    source: Any
+    baseline: Any
+    target: Any
+    moved: Moved
+    contested: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FieldView:
+    """One field of a conflict, side by side.
+
+    A value is MISSING where that side is gone, or the baseline is known only as a fingerprint.
+    `merges` is the side whose value stands without anybody being asked: it alone moved the field.
+    `source_pieces` and `target_pieces` are the texts with what differs marked (empty where the two
+    are no texts, or alike); `paths` the places of a document that differ.
+    """
+
+    name: str
+    type: str
+    source: Any
+    baseline: Any
+    target: Any
+    contested: bool
+    moved: Moved
+    masked: bool = False
+    source_pieces: Pieces = ()
+    target_pieces: Pieces = ()
+    paths: tuple[PathView, ...] = ()
+
+    @property
+    def merges(self) -> Side | None:
+        """The side that wins by itself, of a field that is not contested."""
+        if self.contested or self.moved not in ("source", "target"):
+            return None
+        return self.moved
+
+    @property
+    def alike(self) -> bool:
+        """Whether both sides hold the same and neither moved it."""
+        return not self.contested and self.moved == "neither"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A conflict as it is shown; `entry` has masked values hidden already.
+
+    `known` says what the view can tell of the baseline: its `values` (the mapping keeps them), only
+    which `sides` moved, or `nothing` (the two sides met for the first time, or a side is gone).
+    """
+
+    entry: Entry
+    fields: tuple[FieldView, ...]
+    known: Known
+
+
+def view(entry: Entry, masked: Masked = NOTHING_MASKED) -> View:
+    """The conflict side by side; values of `masked` fields are hidden."""
+    return View(shown_entry(entry, masked), fields(entry, masked), _known(entry))
+
+
+def _known(entry: Entry) -> Known:
+    if any(entry.conflict.baseline_of(name) is not MISSING for name in entry.contested):
+        return "values"
+    return "sides" if entry.kind is Kind.BOTH_CHANGED else "nothing"
+
+
+def fields(entry: Entry, masked: Masked = NOTHING_MASKED) -> tuple[FieldView, ...]:
+    """Every field of the record: the contested first, then what one side moved, then the rest."""
+    views = [_field(entry, name, masked=name in masked) for name in entry.field_names]
+    return tuple(sorted(views, key=lambda one: (not one.contested, one.moved == "neither")))
+
+
+def _field(entry: Entry, name: str, *, masked: bool) -> FieldView:
+    source = (entry.source or {}).get(name, MISSING)
+    target = (entry.target or {}).get(name, MISSING)
+    baseline = entry.conflict.baseline_of(name)
+    bare = FieldView(
+        name=name,
+        type=entry.types.get(name, ""),
+        source=shown(source, masked),
+        baseline=shown(baseline, masked),
+        target=shown(target, masked),
+        contested=name in entry.contested,
+        moved=_moved(entry, name),
+        masked=masked,
+    )
+    alike = source == target and not isinstance(source, dict | list)  # {"a": 1} == {"a": True}
+    if masked or alike or MISSING in (source, target):
+        return bare
+    return _compared(bare)
+
+
+def _moved(entry: Entry, name: str) -> Moved:
+    by_source, by_target = name in entry.source_moved, name in entry.target_moved
+    if name in entry.contested or (by_source and by_target):
+        return "both"
+    if by_source or by_target:
+        return "source" if by_source else "target"
+    return "neither"
+
+
+def _compared(bare: FieldView) -> FieldView:
+    declared = bare.type == "json"
+    source = document(bare.source, declared=declared)
+    target = document(bare.target, declared=declared)
+    if source is not MISSING and target is not MISSING:
+        return replace(bare, paths=_paths(bare, source, target, declared=declared))
+    if isinstance(bare.source, str) and isinstance(bare.target, str):
+        on_source, on_target = pieces(bare.source, bare.target)
+        return replace(bare, source_pieces=on_source, target_pieces=on_target)
+    return bare
+
+
+def _paths(bare: FieldView, source: Any, target: Any, *, declared: bool) -> tuple[PathView, ...]:
+    base = document(bare.baseline, declared=declared)
+    was = None if base is MISSING else leaves(base)
+    on_source, on_target = leaves(source), leaves(target)
+    found: list[PathView] = []
+    for path in dict.fromkeys([*on_source, *on_target]):
+        here, there = on_source.get(path, MISSING), on_target.get(path, MISSING)
+        if _same(here, there):
+            continue
+        before = MISSING if was is None else was.get(path, MISSING)
+        moved = bare.moved if was is None else _path_moved(here, there, before)
+        contested = bare.contested and moved == "both"
+        found.append(PathView(path, here, before, there, moved, contested))
+    return tuple(sorted(found, key=lambda one: not one.contested))
+
+
+def _path_moved(source: Any, target: Any, before: Any) -> Moved:
+    if _same(source, before):
+        return "target"
+    return "source" if _same(target, before) else "both"
+
+
+def _same(source: Any, target: Any) -> bool:
+    # True equals 1 in Python, and not in a document.
+    return (isinstance(source, bool) == isinstance(target, bool)) and source == target
+
+
+def shown_entry(entry: Entry, masked: Masked) -> Entry:
+    """The entry with masked values hidden, also in what its reason quotes."""
+    records = (entry.source, entry.target, entry.baseline)
+    return replace(
+        entry,
+        source=shown_record(entry.source, masked),
+        target=shown_record(entry.target, masked),
+        baseline=shown_record(entry.baseline, masked) or {},
+        reason=shown_text(entry.reason, records, masked),
+        decision=shown_decision(entry.decision, masked),
+    )
+
+
+def shown_decision(decision: Decision | None, masked: Masked) -> Decision | None:
+    """The decision with masked values hidden."""
+    if decision is None:
+        return None
+    return replace(decision, values=shown_record(decision.values, masked) or {})
+
+
+def shown_history(events: Sequence[History], masked: Masked) -> list[History]:
+    """The history of a conflict with masked values hidden."""
+    return [
+        replace(
+            event,
+            source=shown_record(event.source, masked),
+            target=shown_record(event.target, masked),
+            decision=shown_decision(event.decision, masked),
+            note=shown_text(event.note, (event.source, event.target), masked),
+        )
+        for event in events
+    ]
+
+
+__all__ = [
+    "HIDDEN",
+    "FieldView",
+    "Known",
+    "Moved",
+    "PathView",
+    "View",
+    "fields",
+    "shown_decision",
+    "shown_entry",
+    "shown_history",
+    "view",
+]
