@@ -69,7 +69,10 @@ class Connection:
             )
         options: dict[str, Any] = dict(_tls_options(url, tls))
         if statement_timeout:
-            options["timeoutMS"] = round(statement_timeout * 1000)
+            # Not timeoutMS: the driver takes that for the time to find a server, too, and a server
+            # that is down would be waited for as long as a statement may take.
+            options["socketTimeoutMS"] = round(statement_timeout * 1000)
+            options["waitQueueTimeoutMS"] = round(statement_timeout * 1000)
         with reporting():
             self.client: MongoClient[Document] = MongoClient(
                 url,
