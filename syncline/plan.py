@@ -43,7 +43,7 @@ class PlanReport:
 
     `counts` by effect; `samples` a few records of each, with target now and would-be. `stopped` is
     the guard that would stop the run, if one would; `drift` what became of the columns since the
-    last run. `steps` is one record's way (`--key`).
+    last run; `detect` how edits of the target are noticed. `steps` is one record's way (`--key`).
     """
 
     mapping: str
@@ -55,6 +55,7 @@ class PlanReport:
     samples: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     stopped: str = ""
     drift: list[str] = field(default_factory=list[str])
+    detect: str = ""
     warnings: list[str] = field(default_factory=list[str])
     steps: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
@@ -75,7 +76,12 @@ def plan(
         document = (
             Document() if run.bound.target_info is None else ledger.peek(run.target, run.spec)[1]
         )
-        report = PlanReport(name, "delta", drift=[str(each) for each in drift.found(run, document)])
+        report = PlanReport(
+            name,
+            "delta",
+            detect=run.bound.detect,
+            drift=[str(each) for each in drift.found(run, document)],
+        )
         report.warnings += Watch(run, document).warnings()
         rebased = False
         try:

@@ -64,9 +64,9 @@ class Watch:
     def warnings(self) -> tuple[str, ...]:
         """What is to be said, one sentence each; a statement that helps stands at its end."""
         pulse, read = self._pulse, self._run.read
+        told = list(self._run.bound.warnings)
         if pulse is None:
-            return ()
-        told: list[str] = []
+            return tuple(told)
         if pulse.holder is not None:
             told += self._stands_still(pulse.holder, pulse.clock)
         if read.by == "timestamp":

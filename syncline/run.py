@@ -134,7 +134,7 @@ class Opened:
     @property
     def detects_by_clock(self) -> bool:
         """Whether `detect: timestamp` holds."""
-        return self.mapping.detect == "timestamp"
+        return self.bound.detect == "timestamp"
 
     @property
     def sees_gone(self) -> bool:
@@ -305,4 +305,4 @@ def terms_of(
 def _copies(run: Opened) -> bool:
     rules = run.mapping.conflicts
     contact = rules.first_contact in {"strategy", "source"}
-    return run.mapping.detect == "none" and set(rules.strategies) == {"source"} and contact
+    return run.bound.detect == "none" and set(rules.strategies) == {"source"} and contact

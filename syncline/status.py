@@ -76,7 +76,7 @@ def status(project: Project, name: str) -> StatusReport:
             guarantee=promise.level,
             why=promise.why,
             strategy=run.mapping.conflicts.strategy,
-            detect=run.mapping.detect,
+            detect=run.bound.detect,
             holds=holds,
             open_conflicts=counts.open_conflicts,
             decided=counts.decided,

@@ -91,8 +91,9 @@ def _files(
 def _databases(project: Project, name: str) -> None:
     from syncline.run import opened
 
-    with opened(project, name):  # opening binds, and binding looks at everything
-        pass
+    with opened(project, name) as run:  # opening binds, and binding looks at everything
+        for told in run.bound.warnings:
+            note(f"warning: {name}: {told}")
 
 
 def _report(problems: list[Problem], right: list[str], *, as_json: bool) -> None:

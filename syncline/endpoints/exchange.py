@@ -66,7 +66,9 @@ class TableInfo:
     foreign_keys: tuple[ForeignKey, ...] = ()
     is_view: bool = False
     rewrites: bool = False
-    """Triggers, rules or generated columns may change what is written: read back before COMMIT."""
+    """Triggers, rules or a column's own type may change what is written: read back before COMMIT.
+
+    Generated columns don't: nobody writes them, and they change no other column."""
 
     open_columns: bool = False
     """Documents: columns are what a sample showed; a path not listed may still be read and

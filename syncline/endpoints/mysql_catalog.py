@@ -184,5 +184,5 @@ def _rewrites(
     return (
         bool(triggers)
         or touched
-        or any(c.generated or rewrites(c.native, is_json=not mariadb) for c in columns.values())
+        or any(rewrites(c.native, is_json=not mariadb) for c in columns.values())
     )

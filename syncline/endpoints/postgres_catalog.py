@@ -239,7 +239,7 @@ def _table(facts: Mapping[str, Any], database: Mapping[str, str]) -> PgTable:
         foreign_keys=tuple(map(_foreign_key, cast("list[dict[str, Any]]", facts["foreign"] or []))),
         # Of a foreign or materialized table no row says when it was written, just as of a view.
         is_view=facts["kind"] in {"v", "m", "f"},
-        rewrites=bool(facts["rewrites"]) or any(c["generated"] for c in columns),
+        rewrites=bool(facts["rewrites"]),
         identity={
             **database,
             "relation": str(facts["oid"]),

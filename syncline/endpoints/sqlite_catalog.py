@@ -60,7 +60,7 @@ def table_info(session: Session, dialect: Dialect, path: Path, table: str) -> Ta
         unique=_unique(session, table, key, columns),
         foreign_keys=_foreign_keys(session, table),
         is_view=kind == "view",
-        rewrites=bool(triggers) or any(column.generated for column in columns.values()),
+        rewrites=bool(triggers),
         identity=_identity(path, columns),
         row_estimate=_estimate(session, dialect, table)
         if kind == "table" and not without_rowid

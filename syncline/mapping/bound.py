@@ -13,7 +13,7 @@ from syncline.mapping.columns import Columns
 from syncline.mapping.expression import parse_expression
 from syncline.mapping.forms import LookupForm
 from syncline.mapping.lookups import BoundLookup
-from syncline.mapping.model import Mapping
+from syncline.mapping.model import Detect, Mapping
 from syncline.mapping.raw import Raw
 from syncline.mapping.select import Column
 from syncline.record import Type
@@ -84,6 +84,23 @@ class BoundMapping:
     program: Program = field(repr=False)
     soft_delete: tuple[str, Type] | None = None
 
+    @property
+    def detect(self) -> Detect:
+        """How edits of the target are noticed, now that the target is known."""
+        return detect_of(self.mapping, self.target_info)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What its user should know though nothing is wrong."""
+        if self.target_info is None or not self.target_info.rewrites or self.target.ledger:
+            return ()
+        told = (
+            f"{self.target.table} rewrites what is written to it (a trigger, a rule, or a column's "
+            f"type), and `detect: {self.detect}` keeps no ledger: each run that reads such a "
+            "record writes it again; `detect: ledger` remembers what the target made of it"
+        )
+        return (told,)
+
     def mapper(self) -> Mapper:
         """A mapper, which reads the lookups now. Close it, or use it as a context manager.
 
@@ -93,6 +110,15 @@ class BoundMapping:
         from syncline.mapping.mapper import Mapper
 
         return Mapper(self)
+
+
+def detect_of(mapping: Mapping, target: TableInfo | None) -> Detect:
+    """How edits of the target are noticed: as written; else by what strategies and deletes need.
+
+    A target that rewrites values needs the ledger too: nothing else remembers what it made of them.
+    """
+    rewritten = mapping.conflicts.detect is None and target is not None and target.rewrites
+    return "ledger" if rewritten else mapping.detect
 
 
 def digest_of(*parts: str) -> str:
@@ -132,7 +158,7 @@ def target_spec(mapping: Mapping, info: TableInfo | None, program: Program) -> T
         table=info.name if info else mapping.target.name,
         key={column.name: column.type for column in key},
         fields={column.name: column.type for column in fields},
-        ledger=mapping.detect == "ledger",
+        ledger=detect_of(mapping, info) == "ledger",
         ledger_key=Type("bigint") if single else Type("text"),
         read_back=info.rewrites if info else False,
         store_nulls=mapping.target.nulls == "store",

@@ -24,9 +24,7 @@ def test_a_server_that_is_not_there_is_unreachable() -> None:
 
 def test_a_server_that_is_down_is_noticed_long_before_a_statement_would_be() -> None:
     """The connect timeout holds, however long a statement may take."""
-    endpoint = MongoEndpoint(
-        "mongodb://127.0.0.1:1/x", connect_timeout=0.3, statement_timeout=300
-    )
+    endpoint = MongoEndpoint("mongodb://127.0.0.1:1/x", connect_timeout=0.3, statement_timeout=300)
     began = time.monotonic()
     with pytest.raises(Unreachable):
         endpoint.tables()
