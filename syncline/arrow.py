@@ -70,6 +70,11 @@ def largest(column: Any) -> Any:
     return _compute.max(column).as_py()
 
 
+def distinct(column: Any) -> int:
+    """How many different values a column has."""
+    return int(_compute.count_distinct(column).as_py())
+
+
 def lengths(column: pa.Array[Any]) -> npt.NDArray[Any]:
     """The length in bytes of each value of a binary column; -1 for NULL."""
     return numbers(_compute.binary_length(column), -1)

@@ -17,11 +17,11 @@ from typing import Any, Final
 import numpy as np
 
 from syncline.apply import Applied, apply, baselines_after, fill, held_now
-from syncline.baseline import NOT_HELD, pack
+from syncline.baseline import NOT_HELD, Baselines, pack
 from syncline.batch import Batch, Rows, Seen, Shape, record, see, sides, sides_by_clock
 from syncline.classify import Change, Effect, FieldEffect, Presence, Rules, classify
 from syncline.conflict import Conflict, Kind, Resolution
-from syncline.endpoints.base import Refused, Transaction
+from syncline.endpoints.base import Mask, Refused, Transaction
 from syncline.errors import Transient
 from syncline.resolve import Action, Policy, Verdict, record_of, resolve
 from syncline.store.model import AuditEntry, DeadLetter, Waiting
@@ -196,12 +196,20 @@ def _round(
     if terms.shape.ledger:
         after, rows = baselines_after(batch, seen, verdict, done, target)
         if len(rows):
-            packed = pack(
-                batch.ledger_keys, after, rows, layout=terms.shape.layout, epoch=terms.epoch
-            )
-            tx.ledger_put(packed, fresh=False)
+            _put(tx, batch, after, rows, seen.baselines.present[rows], terms)
     _tell(batch, seen, verdict, done, terms, outcome)
     return np.flatnonzero(done.moved)
+
+
+def _put(
+    tx: Transaction, batch: Batch, after: Baselines, rows: Rows, there: Mask, terms: Terms
+) -> None:
+    """Write these baselines; a row that was not `there` goes in without a look."""
+    for part, fresh in ((rows[there], False), (rows[~there], True)):
+        if len(part):
+            shape = terms.shape
+            packed = pack(batch.ledger_keys, after, part, layout=shape.layout, epoch=terms.epoch)
+            tx.ledger_put(packed, fresh=fresh)
 
 
 def _tell(

@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from syncline import arrow
 from syncline.endpoints.base import LEDGER_SCHEMA, ROW, StateRow, TargetSpec
 from syncline.endpoints.bisect import RowsRefused
 from syncline.endpoints.postgres_catalog import LEDGER_PREFIX, STATE_TABLE
@@ -71,11 +72,25 @@ SCAN: Final = "SELECT l.k, l.gone, l.hold FROM {table} AS l"
 STAGE: Final = "CREATE TEMPORARY TABLE IF NOT EXISTS {name} ({columns}) ON COMMIT DELETE ROWS"
 EMPTY: Final = "TRUNCATE pg_temp.{name}"
 # Of a key given twice the later row holds, as if the two had been put one after the other.
-UPSERT: Final = """
-INSERT INTO {table} ({columns})
-SELECT DISTINCT ON (p.k) {columns} FROM pg_temp.{name} AS p ORDER BY p.k, p.{row} DESC
-ON CONFLICT (k) DO UPDATE SET {assignments}
+LAST_OF_EACH: Final = """
+DELETE FROM pg_temp.{name} AS p USING pg_temp.{name} AS q WHERE p.k = q.k AND p.{row} < q.{row}
 """
+# Most rows that are put are there: to update them by key and insert the rest takes half as long as
+# INSERT .. ON CONFLICT DO UPDATE, which looks each up twice (100,000 of 1,000,000: 0.30 s, 0.59).
+UPDATE: Final = """
+WITH put AS (
+  UPDATE {table} AS l SET {assignments} FROM pg_temp.{name} AS p WHERE l.k = p.k RETURNING 1
+)
+SELECT count(*) AS put FROM put
+"""
+INSERT_REST: Final = """
+INSERT INTO {table} ({columns}) SELECT {columns} FROM pg_temp.{name} AS p
+ON CONFLICT (k) DO NOTHING
+"""
+# The planner knows neither how few rows were staged nor that they come in the order of the key: a
+# merge or hash join would read the whole ledger. No trigger of a user's runs meanwhile.
+BY_INDEX: Final = "SELECT set_config(name, {value}, true) FROM unnest({joins}) AS name"
+JOINS: Final = "'{enable_hashjoin,enable_mergejoin}'::text[]"
 
 _COLUMNS: Final = tuple(name for name, _ in LEDGER_SCHEMA)
 _TYPES: Final = {
@@ -250,15 +265,21 @@ class Ledger:
         self._session.run(EMPTY.format(name=name))
         numbered = rows.append_column(ROW, pa.array(np.arange(rows.num_rows, dtype=np.int32)))
         self._session.ingest(None, name, numbered)
-        others = [column for column in _COLUMNS if column != "k"]
-        statement = UPSERT.format(
-            table=self._table,
-            columns=", ".join(_COLUMNS),
-            name=name,
-            row=ident(ROW),
-            assignments=", ".join(f"{column} = excluded.{column}" for column in others),
-        )
-        self._session.run(statement)
+        if arrow.distinct(rows.column("k")) < rows.num_rows:
+            self._session.run(LAST_OF_EACH.format(name=name, row=ident(ROW)))
+        if self._update(name) < rows.num_rows:
+            self._session.run(
+                INSERT_REST.format(table=self._table, columns=", ".join(_COLUMNS), name=name)
+            )
+
+    def _update(self, name: str) -> int:
+        """Overwrite the rows that are there with those staged; how many were."""
+        assignments = ", ".join(f"{column} = p.{column}" for column in _COLUMNS if column != "k")
+        statement = UPDATE.format(table=self._table, name=name, assignments=assignments)
+        self._session.rows(BY_INDEX.format(value="'off'", joins=JOINS))
+        put = self._session.rows(statement)[0][0]
+        self._session.rows(BY_INDEX.format(value="NULL", joins=JOINS))
+        return int(put)
 
     def _typed(self, rows: pa.Table) -> pa.Table:
         types = {"k": self._key.arrow, **_TYPES}
