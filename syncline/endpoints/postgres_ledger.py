@@ -87,10 +87,9 @@ INSERT_REST: Final = """
 INSERT INTO {table} ({columns}) SELECT {columns} FROM pg_temp.{name} AS p
 ON CONFLICT (k) DO NOTHING
 """
-# The planner knows neither how few rows were staged nor that they come in the order of the key: a
-# merge or hash join would read the whole ledger. No trigger of a user's runs meanwhile.
-BY_INDEX: Final = "SELECT set_config(name, {value}, true) FROM unnest({joins}) AS name"
-JOINS: Final = "'{enable_hashjoin,enable_mergejoin}'::text[]"
+# The planner does not know that the staged rows come in the order of the key: a hash join would
+# read the whole ledger. No trigger of a user's runs meanwhile.
+HASH_JOIN: Final = "SET LOCAL enable_hashjoin = {value}"
 
 _COLUMNS: Final = tuple(name for name, _ in LEDGER_SCHEMA)
 _TYPES: Final = {
@@ -276,9 +275,9 @@ class Ledger:
         """Overwrite the rows that are there with those staged; how many were."""
         assignments = ", ".join(f"{column} = p.{column}" for column in _COLUMNS if column != "k")
         statement = UPDATE.format(table=self._table, name=name, assignments=assignments)
-        self._session.rows(BY_INDEX.format(value="'off'", joins=JOINS))
+        self._session.run(HASH_JOIN.format(value="off"))
         put = self._session.rows(statement)[0][0]
-        self._session.rows(BY_INDEX.format(value="NULL", joins=JOINS))
+        self._session.run(HASH_JOIN.format(value="DEFAULT"))
         return int(put)
 
     def _typed(self, rows: pa.Table) -> pa.Table:
