@@ -177,8 +177,14 @@ def load_connections(root: Path, environment: Mapping[str, str] | None = None) -
 
     `environment` is the process's own by default; the project's `.env` fills in what it lacks.
     """
-    given = os.environ if environment is None else environment
-    return Connections(read_document(root / FILE), root, {**_dotenv(root), **given})
+    return Connections(read_document(root / FILE), root, environment_of(root, environment))
+
+
+def environment_of(root: Path, given: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The variables of the project at `root`: the process's own (or those given), and what these
+    lack from its `.env`.
+    """
+    return {**_dotenv(root), **(os.environ if given is None else given)}
 
 
 def open_endpoint(connection: Connection) -> Endpoint:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from syncline import __version__
-from syncline.cli import backfill, conflicts, dead_letters, project, run, state, verify
+from syncline.cli import alerts, backfill, conflicts, dead_letters, project, run, state, verify
 from syncline.cli.command import (
     DebugOption,
     LogOption,
@@ -78,3 +78,10 @@ command(_checkpoint, "show")(state.checkpoint_show)
 command(_checkpoint, "set")(state.checkpoint_set)
 command(_checkpoint, "rewind")(state.checkpoint_rewind)
 app.add_typer(_checkpoint, name="checkpoint")
+
+_alerts = group("List, test and send what is told to SYNCLINE_ALERT_URL.")
+command(_alerts, "list")(alerts.alerts_list)
+command(_alerts, "test")(alerts.alerts_test)
+command(_alerts, "send")(alerts.alerts_send)
+command(_alerts, "resume")(alerts.alerts_resume)
+app.add_typer(_alerts, name="alerts")

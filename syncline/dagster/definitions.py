@@ -7,10 +7,12 @@ from pathlib import Path
 import dagster as dg
 
 from syncline.dagster.asset import asset_of
+from syncline.dagster.automation import automated
 from syncline.dagster.broken import Broken, asset_of_broken, sensor_of
 from syncline.dagster.failure import RETRIES
 from syncline.dagster.load import asset_name, load, problems_of
 from syncline.dagster.schedule import schedule_of
+from syncline.dagster.watch import sensors_of
 from syncline.mapping.model import Mapping
 from syncline.project import Project
 
@@ -21,7 +23,7 @@ def build_definitions(
     executor: dg.ExecutorDefinition | None = None,
     retry_policy: dg.RetryPolicy = RETRIES,
 ) -> dg.Definitions:
-    """One asset for each mapping, with its dependencies, pool and schedule.
+    """One asset for each mapping, with its dependencies, pool and schedule, and the sensors.
 
     `project` is a project or its directory; raises InputError where that holds no
     `connections.yaml`. A mapping that does not load becomes an asset of the group `broken`, with a
@@ -34,6 +36,7 @@ def build_definitions(
     keys = {path.stem: dg.AssetKey(asset_name(path.stem)) for path in project.mapping_paths}
     assets: list[dg.AssetsDefinition] = []
     schedules: list[dg.ScheduleDefinition] = []
+    right: list[Mapping] = []
     for mapping in mappings:
         try:
             asset, schedule = _parts(project, mapping, keys, retry_policy)
@@ -45,12 +48,13 @@ def build_definitions(
             )
             continue
         assets.append(asset)
+        right.append(mapping)
         if schedule is not None:
             schedules.append(schedule)
     return dg.Definitions(
         assets=[*assets, *map(asset_of_broken, broken)],
         schedules=schedules,
-        sensors=[sensor_of(broken)] if broken else [],
+        sensors=[*sensors_of(project, right, keys), *([sensor_of(broken)] if broken else [])],
         executor=executor,
     )
 
@@ -62,4 +66,4 @@ def _parts(
     retry_policy: dg.RetryPolicy,
 ) -> tuple[dg.AssetsDefinition, dg.ScheduleDefinition | None]:
     asset = asset_of(project, mapping, [keys[name] for name in mapping.after], retry_policy)
-    return asset, schedule_of(mapping, asset)
+    return automated(asset, mapping, keys), schedule_of(mapping, asset)

@@ -227,6 +227,16 @@ def decided(connection: Connection, mapping: str) -> list[Entry]:
     return [entry_of(row) for row in connection.execute(query)]
 
 
+def settled(connection: Connection) -> dict[str, datetime]:
+    """The mappings with decisions that wait to be written, each with its latest one's time."""
+    query = (
+        select(conflicts.c.mapping, func.max(conflicts.c.updated_at))
+        .where(conflicts.c.state == State.DECIDED.value)
+        .group_by(conflicts.c.mapping)
+    )
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
 def events(connection: Connection, entry_id: int) -> list[History]:
     """All that happened to a conflict, oldest first."""
     query = select(history).where(history.c.conflict_id == entry_id).order_by(history.c.id)

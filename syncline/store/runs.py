@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from syncline.errors import InputError
 from syncline.store.keys import digest
@@ -80,6 +80,23 @@ def listed(connection: Connection, mapping: str | None, limit: int) -> list[Run]
         )
         for row in connection.execute(query)
     ]  # fmt: skip
+
+
+def synced(connection: Connection) -> dict[str, datetime]:
+    """The checkpoint's time of each mapping, from its newest run that ended well."""
+    newest = (
+        select(func.max(runs.c.run_id))
+        .where(runs.c.status.in_(["ok", "waiting"]))
+        .where(runs.c.mode.not_in(["verify", "plan"]))
+        .group_by(runs.c.mapping)
+    )
+    found: dict[str, datetime] = {}
+    for row in connection.execute(select(runs).where(runs.c.run_id.in_(newest))):
+        summary: Mapping[str, Any] = row.summary or {}
+        checkpoint = summary.get("checkpoint")
+        if checkpoint is not None:
+            found[row.mapping] = datetime.fromisoformat(checkpoint)
+    return found
 
 
 def _named(chunk: Chunk) -> str:

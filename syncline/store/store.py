@@ -13,6 +13,7 @@ from syncline.conflict import Kind
 from syncline.store import arrival, audit, conflicts, dead_letters, decisions, keys, runs, tables
 from syncline.store.conflicts import Filter, Page, Sort, Tally
 from syncline.store.database import connect, make_directory, parse, reading, writing
+from syncline.store.inbox import Inbox
 from syncline.store.migrate import migrate
 from syncline.store.model import (
     AuditEntry,
@@ -26,6 +27,7 @@ from syncline.store.model import (
     State,
     Waiting,
 )
+from syncline.store.outbox import Outbox
 
 
 def _now() -> datetime:
@@ -77,6 +79,16 @@ class Store:
     ) -> None:
         self.close()
 
+    @property
+    def inbox(self) -> Inbox:
+        """The webhooks that came in."""
+        return Inbox(self._engine)
+
+    @property
+    def outbox(self) -> Outbox:
+        """The webhooks that are to be sent."""
+        return Outbox(self._engine)
+
     # --- runs --------------------------------------------------------------------------------
 
     def start_run(self, mapping: str, mode: str, *, trigger: str = "cli") -> str:
@@ -108,6 +120,11 @@ class Store:
         """Runs, newest first."""
         with reading(self._engine) as connection:
             return runs.listed(connection, mapping, limit)
+
+    def synced(self) -> dict[str, datetime]:
+        """When each mapping was last in step, as its newest run that ended well says."""
+        with reading(self._engine) as connection:
+            return runs.synced(connection)
 
     def chunks_left(self, mapping: str, backfill: str, wanted: Iterable[Chunk]) -> list[Chunk]:
         """The chunks of a backfill not done yet; `backfill` is how it was asked for."""
@@ -232,6 +249,11 @@ class Store:
         """The decisions that wait to be written."""
         with reading(self._engine) as connection:
             return conflicts.decided(connection, mapping)
+
+    def settled(self) -> dict[str, datetime]:
+        """The mappings with decisions that wait to be written, each with its latest one's time."""
+        with reading(self._engine) as connection:
+            return conflicts.settled(connection)
 
     def mark_applied(self, ids: Sequence[int], run_id: str) -> None:
         """From decided to applied: call it once the target has committed. Idempotent."""

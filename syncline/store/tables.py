@@ -226,4 +226,39 @@ chunks = Table(
     sqlite_autoincrement=True,
 )  # fmt: skip
 
+inbox = Table(
+    "syncline_store_inbox", metadata,
+    Column("id", _ID, primary_key=True),
+    Column("mapping", Text, nullable=False),
+    Column("message_id", String(128), nullable=False),
+    # What the sender calls it; the rest of the message is not kept, a run reads the source itself.
+    Column("kind", Words, nullable=False),
+    Column("received_at", Utc, nullable=False),
+    # The run that answers it; empty until there is one.
+    Column("launched", String(64), nullable=False),
+    Index("syncline_store_inbox_once", "mapping", "message_id", unique=True),
+    Index("syncline_store_inbox_by_run", "launched", "id"),
+    sqlite_autoincrement=True,
+)  # fmt: skip
+
+outbox = Table(
+    "syncline_store_outbox", metadata,
+    Column("id", _ID, primary_key=True),
+    Column("message_id", String(64), nullable=False),
+    # Digest of the address: a receiver that is gone gets no more, another one does.
+    Column("receiver", String(32), nullable=False),
+    Column("kind", String(64), nullable=False),
+    Column("mapping", Text, nullable=False),
+    Column("body", Words, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", Utc, nullable=False),
+    Column("error", Words, nullable=False),
+    Column("created_at", Utc, nullable=False),
+    Column("updated_at", Utc, nullable=False),
+    Index("syncline_store_outbox_once", "receiver", "message_id", unique=True),
+    Index("syncline_store_outbox_due", "state", "next_at"),
+    sqlite_autoincrement=True,
+)  # fmt: skip
+
 VERSION_TABLE = "syncline_store_version"

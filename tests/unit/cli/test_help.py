@@ -70,6 +70,10 @@ def test_the_commands_are_those_that_were_promised() -> None:
         "syncline checkpoint show",
         "syncline checkpoint set",
         "syncline checkpoint rewind",
+        "syncline alerts list",
+        "syncline alerts test",
+        "syncline alerts send",
+        "syncline alerts resume",
     ]
 
 

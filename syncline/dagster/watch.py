@@ -1,0 +1,30 @@
+"""Watch: the sensors of a project. Each looks at all of its mappings, so that there are few."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from collections.abc import Mapping as MappingOf
+
+import dagster as dg
+
+from syncline.dagster import automation
+from syncline.dagster.alerts import alerts_sensor, failed_sensor
+from syncline.dagster.sensors import settled_sensor, webhooks_sensor
+from syncline.mapping.model import Mapping
+from syncline.project import Project
+
+
+def sensors_of(
+    project: Project, mappings: Sequence[Mapping], keys: MappingOf[str, dg.AssetKey]
+) -> Iterator[dg.SensorDefinition]:
+    """The sensors of these mappings; none where there are no mappings."""
+    if not mappings:
+        return
+    right = {each.name: keys[each.name] for each in mappings}
+    yield settled_sensor(project.root, right)
+    yield webhooks_sensor(project.root, right)
+    yield failed_sensor(project.root)
+    yield alerts_sensor(project.root, mappings)
+    condition = automation.sensor_of(mappings, keys)
+    if condition is not None:
+        yield condition
