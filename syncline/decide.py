@@ -7,7 +7,7 @@ is refused (stale) and the conflict is queued again with what the sides hold now
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -82,7 +82,7 @@ def drop(project: Project, name: str, ids: Sequence[int]) -> int:
 
 def _release(tx: Transaction, run: Opened, ledger_keys: Sequence[str]) -> Outcome:
     """Take the holds of dead letters off; a row that had no baseline still has none."""
-    rows = tx.ledger_fetch(_ledger_keys(run, ledger_keys)).drop_columns([ROW])
+    rows = tx.ledger_fetch(ledger_keys_of(run, ledger_keys)).drop_columns([ROW])
     dead = arrow.keep(rows, rows.column("hold").to_numpy() == DEAD)
     free = arrow.array(np.full(dead.num_rows, NOT_HELD, np.int16))
     at = dead.column_names.index("hold")
@@ -237,7 +237,7 @@ def reread(
     it is left out: absent is not gone.
     """
     run, shape = syncing.run, syncing.terms.shape
-    keys = _ledger_keys(run, ledger_keys)
+    keys = ledger_keys_of(run, ledger_keys)
     batch, found = records_of(run, shape, keys)
     if batch is not None:
         yield batch
@@ -246,9 +246,15 @@ def reread(
         yield gone_of(run, shape, arrow.keep(keys, absent))
 
 
-def records_of(run: Opened, shape: Shape, keys: pa.Array[Any]) -> tuple[Batch | None, Mask]:
+def records_of(
+    run: Opened,
+    shape: Shape,
+    keys: pa.Array[Any],
+    *,
+    mend: Callable[[SourceBatch], SourceBatch] | None = None,
+) -> tuple[Batch | None, Mask]:
     """The source's records of these ledger keys as they are now, mapped (None: none is there), and
-    which of the keys were found.
+    which of the keys were found. `mend` changes them before they are mapped.
     """
     found, misfits = run.source.fetch(run.read, decode_key(keys, run.source_key))
     here = np.zeros(len(keys), np.bool_)
@@ -256,6 +262,7 @@ def records_of(run: Opened, shape: Shape, keys: pa.Array[Any]) -> tuple[Batch | 
     if found.num_rows == 0:
         return None, here
     batch = SourceBatch(found.drop_columns([ROW]), misfits, "")
+    batch = batch if mend is None else mend(batch)
     with run.bound.mapper() as mapper:
         mapped = mapper.map(batch)
     return page(batch, mapped, shape, run.source_key, sees_gone=run.sees_gone).batch, here
@@ -266,7 +273,8 @@ def gone_of(run: Opened, shape: Shape, keys: pa.Array[Any]) -> Batch:
     return gone_batch(shape, target_keys(run, decode_key(keys, run.source_key)), keys)
 
 
-def _ledger_keys(run: Opened, texts: Sequence[str]) -> pa.Array[Any]:
+def ledger_keys_of(run: Opened, texts: Sequence[str]) -> pa.Array[Any]:
+    """Ledger keys as the ledger of this mapping holds them, from their texts."""
     keys = pa.array(list(texts), pa.string())
     ((_, type_), *more) = run.source_key.items()
     return keys.cast(pa.int64()) if not more and type_.is_integer else keys

@@ -6,9 +6,12 @@ code logs by `structlog.get_logger()`. Without `configure` a process has structl
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 import sys
 from collections.abc import Iterable, Mapping, MutableMapping
+from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 import structlog
@@ -17,6 +20,10 @@ Format = Literal["console", "json"]
 Level = Literal["debug", "info", "warning", "error"]
 
 _SECRETS: Final[set[str]] = set()
+_MOST_KEPT: Final = 500
+"""So many runs' logs are kept; the oldest give way."""
+_RUN: Final = re.compile(r"[0-9A-Za-z-]{1,64}")
+_kept_in: list[Path] = []
 
 
 def hide(secrets: Iterable[str]) -> None:
@@ -42,12 +49,61 @@ def configure(form: Format | None = None, level: Level = "info") -> None:
             structlog.processors.StackInfoRenderer(),
             structlog.processors.format_exc_info,
             without_secrets,
+            _keep,
+            _at_least(_number(level)),
             _renderer(form),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(_number(level)),
+        # A run's log keeps what is told at `info`, also where a terminal shows warnings only.
+        wrapper_class=structlog.make_filtering_bound_logger(min(_number(level), logging.INFO)),
         logger_factory=_Stderr,
         cache_logger_on_first_use=False,
     )
+
+
+def keep(directory: Path) -> None:
+    """Also keep the lines of every run from now on, one JSON object a line, a file a run."""
+    _kept_in[:] = [directory]
+
+
+def kept(directory: Path, run_id: str) -> str:
+    """The lines that were kept of a run; empty where there are none."""
+    path = directory / f"{run_id}.jsonl"
+    if not _RUN.fullmatch(run_id) or not path.is_file():
+        return ""
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+def _keep(_logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    run_id = event.get("run_id")
+    if not _kept_in or method == "debug" or not isinstance(run_id, str):
+        return event
+    path = _kept_in[0] / f"{run_id}.jsonl"
+    try:
+        if not path.exists():
+            _make_room(path.parent)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(dict(event), default=str) + "\n")
+    except OSError as error:  # a full disk ends no run because of its log: stderr has the line
+        event["log_not_kept"] = str(error)
+    return event
+
+
+def _make_room(directory: Path) -> None:
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for old in sorted(directory.glob("*.jsonl"))[: -_MOST_KEPT + 1]:
+        old.unlink(missing_ok=True)
+
+
+def _at_least(level: int) -> Any:
+    def drop_lower(
+        _logger: Any, method: str, event: MutableMapping[str, Any]
+    ) -> MutableMapping[str, Any]:
+        names = logging.getLevelNamesMapping()
+        if names.get(str(event.get("level", method)).upper(), logging.ERROR) < level:
+            raise structlog.DropEvent
+        return event
+
+    return drop_lower
 
 
 class _Stderr:

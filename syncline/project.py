@@ -183,6 +183,11 @@ class Project:
         return path
 
     @property
+    def log_dir(self) -> Path:
+        """Where the logs of its runs are kept; made when there is one."""
+        return self.root / ".syncline" / "logs"
+
+    @property
     def store_url(self) -> str:
         """The control store's URL: SYNCLINE_STORE_URL, else SQLite in `.syncline/`. It may hold a
         password.

@@ -180,6 +180,7 @@ def _begin_logs(given: Given, project: Project) -> None:
         raise InputError(message, hint="SYNCLINE_LOG=console or SYNCLINE_LOG=json")
     at_terminal = sys.stderr.isatty() and form is None
     log.configure(form, "debug" if given.debug else "warning" if at_terminal else "info")
+    log.keep(project.log_dir)
     log.hide(secrets_of(project.store_url))
     for name in _readable_names(project):
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
@@ -23,13 +23,25 @@ def read_value(entry: Entry, name: str, text: str) -> Any:
     not fit.
     """
     entry.check_field(name)
-    type_ = entry.types.get(name)
+    if type_ := entry.types.get(name):
+        return typed_value(name, type_, text)
     try:
-        return _as_type(type_, text) if type_ else _as_sample(entry, name, text)
-    except (ValueError, KeyError, InvalidOperation, ArithmeticError) as error:
-        called = type_ or "value of its type"
-        message = f"{name}: {text!r} is no {called}"
-        raise InputError(message, hint=str(error) if type_ else "") from error
+        return _as_sample(entry, name, text)
+    except (ValueError, KeyError, ArithmeticError) as error:
+        message = f"{name}: {text!r} is no value of its type"
+        raise InputError(message) from error
+
+
+def typed_value(name: str, type_text: str, text: str) -> Any:
+    """A text as a value of a type, as mappings write it: by the same rules as `read_value`.
+
+    Raises InputError for what is no such value; the message begins with `name`.
+    """
+    try:
+        return _as_type(type_text, text)
+    except (ValueError, KeyError, ArithmeticError) as error:
+        message = f"{name}: {text!r} is no {type_text}"
+        raise InputError(message, hint=str(error)) from error
 
 
 def _as_type(type_text: str, text: str) -> Any:

@@ -26,12 +26,22 @@ def put(connection: Connection, entries: Sequence[AuditEntry], now: datetime) ->
 
 
 def listed(
-    connection: Connection, mapping: str | None, limit: int, text: str | None
+    connection: Connection,
+    mapping: str | None,
+    limit: int,
+    text: str | None,
+    *,
+    run_id: str | None = None,
+    before: int | None = None,
 ) -> list[AuditEntry]:
     """Entries, newest first; `text` is looked for in any case, as `Store.audit_log` says."""
     query = select(audit).order_by(audit.c.id.desc()).limit(limit)
     if mapping is not None:
         query = query.where(audit.c.mapping == mapping)
+    if run_id is not None:
+        query = query.where(audit.c.run_id == run_id)
+    if before is not None:
+        query = query.where(audit.c.id < before)
     if text:
         columns = (audit.c.key, audit.c.loser, audit.c.note, audit.c.by, audit.c.winner)
         query = query.where(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from syncline.errors import InputError
 from syncline.store.keys import digest
@@ -67,19 +67,33 @@ def interrupt_others(connection: Connection, run_id: str, *, now: datetime) -> N
     )
 
 
-def listed(connection: Connection, mapping: str | None, limit: int) -> list[Run]:
-    """Runs, newest first."""
+def listed(
+    connection: Connection, mapping: str | None, limit: int, before: str | None = None
+) -> list[Run]:
+    """Runs, newest first; `before` is the id of one, whose like and later ones are left out."""
     query = select(runs).order_by(runs.c.run_id.desc()).limit(limit)
     if mapping is not None:
         query = query.where(runs.c.mapping == mapping)
-    return [
-        Run(
-            run_id=row.run_id, mapping=row.mapping, mode=row.mode, trigger=row.trigger,
-            status=row.status, started_at=row.started_at, finished_at=row.finished_at,
-            summary=row.summary or {}, error=row.error,
-        )
-        for row in connection.execute(query)
-    ]  # fmt: skip
+    if before is not None:
+        query = query.where(runs.c.run_id < before)
+    return [_run(row) for row in connection.execute(query)]
+
+
+def one(connection: Connection, run_id: str) -> Run:
+    """The run. Raises InputError where there is none."""
+    row = connection.execute(select(runs).where(runs.c.run_id == run_id)).first()
+    if row is None:
+        message = f"there is no run {run_id}"
+        raise InputError(message, hint="syncline status")
+    return _run(row)
+
+
+def _run(row: Row[Any]) -> Run:
+    return Run(
+        run_id=row.run_id, mapping=row.mapping, mode=row.mode, trigger=row.trigger,
+        status=row.status, started_at=row.started_at, finished_at=row.finished_at,
+        summary=row.summary or {}, error=row.error,
+    )  # fmt: skip
 
 
 def synced(connection: Connection) -> dict[str, datetime]:

@@ -10,7 +10,17 @@ from typing import Any, Self
 from sqlalchemy import Engine, case, func, select
 
 from syncline.conflict import Kind
-from syncline.store import arrival, audit, conflicts, dead_letters, decisions, keys, runs, tables
+from syncline.store import (
+    arrival,
+    audit,
+    conflicts,
+    dead_letters,
+    decisions,
+    keys,
+    pulse,
+    runs,
+    tables,
+)
 from syncline.store.conflicts import Filter, Page, Sort, Tally
 from syncline.store.database import connect, make_directory, parse, reading, writing
 from syncline.store.inbox import Inbox
@@ -28,6 +38,7 @@ from syncline.store.model import (
     Waiting,
 )
 from syncline.store.outbox import Outbox
+from syncline.store.pulse import Moved, Pulse
 
 
 def _now() -> datetime:
@@ -116,10 +127,17 @@ class Store:
         with writing(self._engine) as connection:
             runs.interrupt_others(connection, run_id, now=_now())
 
-    def runs(self, mapping: str | None = None, limit: int = 50) -> list[Run]:
-        """Runs, newest first."""
+    def runs(
+        self, mapping: str | None = None, limit: int = 50, before: str | None = None
+    ) -> list[Run]:
+        """Runs, newest first; `before` is a run's id: those that began earlier."""
         with reading(self._engine) as connection:
-            return runs.listed(connection, mapping, limit)
+            return runs.listed(connection, mapping, limit, before)
+
+    def run(self, run_id: str) -> Run:
+        """One run. Raises InputError where there is none."""
+        with reading(self._engine) as connection:
+            return runs.one(connection, run_id)
 
     def synced(self) -> dict[str, datetime]:
         """When each mapping was last in step, as its newest run that ended well says."""
@@ -325,11 +343,32 @@ class Store:
             audit.put(connection, entries, _now())
 
     def audit_log(
-        self, mapping: str | None = None, limit: int = 100, text: str | None = None
+        self,
+        mapping: str | None = None,
+        limit: int = 100,
+        text: str | None = None,
+        *,
+        run_id: str | None = None,
+        before: int | None = None,
     ) -> list[AuditEntry]:
-        """The audit log, newest first; `text` is looked for in keys, values, notes and names."""
+        """The audit log, newest first; `text` is looked for in keys, values, notes and names.
+
+        `before` is an entry's id: those from before it.
+        """
         with reading(self._engine) as connection:
-            return audit.listed(connection, mapping, limit, text)
+            return audit.listed(connection, mapping, limit, text, run_id=run_id, before=before)
+
+    # --- what moved --------------------------------------------------------------------------
+
+    def pulse(self) -> Pulse:
+        """Marks that move when something does: for whoever shows the store and asks often."""
+        with reading(self._engine) as connection:
+            return pulse.pulse(connection)
+
+    def moved_since(self, mark: int, limit: int = 200) -> list[Moved]:
+        """The events of conflicts after `Pulse.conflicts` was `mark`, oldest first."""
+        with reading(self._engine) as connection:
+            return pulse.moved_since(connection, mark, limit)
 
     def counts(self, mapping: str) -> Counts:
         """What waits, of one mapping."""

@@ -1,0 +1,132 @@
+"""Dead letters for people: which of their columns are masked, and a replay with mended values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from syncline.errors import InputError, SynclineError
+from syncline.mapping.forms import FromForm, LookupForm, PythonForm, SqlForm
+from syncline.review.mask import Everything, Masked
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from syncline.endpoints.base import SourceBatch
+    from syncline.project import Project
+    from syncline.run import Opened
+    from syncline.store import DeadLetter
+    from syncline.sync import RunSummary, Syncing
+
+
+class _Names(frozenset[str]):
+    """Column names in any case: an expression may spell them as it likes."""
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and super().__contains__(name.casefold())
+
+
+def masked_columns(project: Project, mapping: str) -> Masked:
+    """The source columns that a masked field is made of, and the masked fields themselves.
+
+    All, where the mapping can't be read or a masked field gets the whole record.
+    """
+    try:
+        found = project.mapping(mapping)
+    except SynclineError:
+        return Everything()
+    names = set(found.masked)
+    for name in found.masked:
+        columns = list(_columns(found.fields[name]))
+        if "*" in columns:
+            return Everything()
+        names.update(columns)
+    return _Names(name.casefold() for name in names)
+
+
+def _columns(rule: Any) -> Iterator[str]:
+    from syncline.mapping.expression import ExpressionError, parse_expression
+
+    match rule:
+        case SqlForm():
+            try:
+                yield from (name[0] for name in parse_expression(rule.sql).names)
+            except ExpressionError:
+                yield "*"
+        case FromForm():
+            yield rule.from_
+            yield rule.from_.partition(".")[0]
+        case LookupForm():
+            yield from rule.columns
+        case PythonForm():
+            yield from rule.takes or ("*",)
+        case _:
+            return
+
+
+def replay_mended(
+    project: Project, letter: DeadLetter, texts: Mapping[str, str]
+) -> RunSummary:
+    """Read the source of a dead letter again, put these values (as a person types them) in the
+    place of its columns' own, and sync it.
+
+    The source keeps what it holds: when the record changes there it is read as it is. Raises
+    InputError for a column that is not read, that is of the key, or a value that does not fit;
+    LeaseHeld where a run has the lease.
+    """
+    from syncline.decide import under_lease
+
+    if letter.ledger_key is None:
+        message = f"dead letter {letter.id}: its key can't be read, so it can't be found again"
+        raise InputError(message, hint=f"mend the source, then: syncline run {letter.mapping}")
+    with under_lease(project, letter.mapping, "replay") as syncing:
+        values = _values(syncing.run, texts)
+        _sync(syncing, letter.ledger_key, values)
+        return syncing.summary("replay")
+
+
+def _values(run: Opened, texts: Mapping[str, str]) -> dict[str, Any]:
+    from syncline.review.typed import typed_value
+
+    values: dict[str, Any] = {}
+    for name, text in texts.items():
+        type_ = run.read.columns.get(name)
+        if type_ is None:
+            message = f"{name!r} is not read by the mapping {run.name}"
+            raise InputError(message, hint=f"it reads {', '.join(run.read.columns)}")
+        if name in run.source_key:
+            message = f"{name!r} is of the key, which says which record it is"
+            raise InputError(message, hint="mend it in the source")
+        values[name] = typed_value(name, str(type_), text)
+    return values
+
+
+def _sync(syncing: Syncing, ledger_key: str, values: Mapping[str, Any]) -> None:
+    from syncline.decide import ledger_keys_of, records_of
+    from syncline.settle import settle
+
+    batch, _ = records_of(
+        syncing.run,
+        syncing.terms.shape,
+        ledger_keys_of(syncing.run, [ledger_key]),
+        mend=lambda read: _mended(read, values),
+    )
+    if batch is None:
+        message = f"the source has no record {ledger_key} any more"
+        raise InputError(message, hint="drop the dead letter")
+    syncing.transact(lambda tx: settle(tx, batch, syncing.terms))
+
+
+def _mended(read: SourceBatch, values: Mapping[str, Any]) -> SourceBatch:
+    """The one record of a batch with these values in the place of its own."""
+    from dataclasses import replace
+
+    from syncline import arrow
+
+    records: pa.Table = read.records
+    for name, value in values.items():
+        at = records.column_names.index(name)
+        column = arrow.array([value], records.schema.field(at).type)
+        records = records.set_column(at, name, column)
+    misfits = tuple(one for one in read.misfits if one.field not in values)
+    return replace(read, records=records, misfits=misfits)

@@ -1,0 +1,202 @@
+"""Dead letters: the record, its error; mend and replay it, replay it as it is, or drop it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+
+from syncline.errors import InputError
+from syncline.log import redacted
+from syncline.review.dead_letters import masked_columns, replay_mended
+from syncline.review.mask import Masked, shown, shown_text
+from syncline.review.web import render
+from syncline.review.web.desk import Desk, Form, TheDesk, TheForm, TheUser, common
+from syncline.store import AuditEntry, DeadLetter
+
+if TYPE_CHECKING:
+    from syncline.sync import RunSummary
+
+router = APIRouter()
+_PAGE: Final = 100
+
+
+def visible(letter: DeadLetter, masked: Masked) -> DeadLetter:
+    """The letter as a person may see it."""
+    source = {name: shown(value, name in masked) for name, value in letter.source.items()}
+    error = redacted(shown_text(letter.error, [letter.source], masked))
+    return replace(letter, source=source, error=error)
+
+
+def found(desk: Desk, mapping: str | None, limit: int, offset: int) -> list[DeadLetter]:
+    """Letters as a person may see them, newest first."""
+    letters = desk.store.dead_letters(mapping, limit=limit, offset=offset)
+    masks = {name: masked_columns(desk.project, name) for name in {one.mapping for one in letters}}
+    return [visible(letter, masks[letter.mapping]) for letter in letters]
+
+
+@router.get("/dead-letters")
+def letters(request: Request, desk: TheDesk, mapping: str = "", offset: int = 0) -> Response:
+    """The list, newest first."""
+    shown_ones = found(desk, mapping or None, _PAGE, max(offset, 0))
+    return render.page(
+        "letters.html",
+        **common(
+            request, desk, letters=shown_ones, names=desk.names, mapping=mapping, offset=offset,
+            more=len(shown_ones) == _PAGE, page=_PAGE,
+        ),
+    )  # fmt: skip
+
+
+@router.get("/dead-letters/{letter_id}")
+def letter(request: Request, desk: TheDesk, letter_id: int) -> Response:
+    """One letter."""
+    return _page(request, desk, desk.store.dead_letter(letter_id))
+
+
+def _page(
+    request: Request, desk: Desk, letter: DeadLetter, problem: str = "", form: Form | None = None
+) -> Response:
+    masked = masked_columns(desk.project, letter.mapping)
+    return render.page(
+        "letter.html",
+        status=422 if problem else 200,
+        **common(
+            request, desk, letter=visible(letter, masked), problem=problem, form=form or Form(),
+            hidden=[name for name in letter.source if name in masked],
+        ),
+    )  # fmt: skip
+
+
+@router.post("/dead-letters/replay")
+def replay_some(request: Request, desk: TheDesk, user: TheUser, form: TheForm) -> Response:
+    """Replay the chosen ones, or all of a mapping."""
+    ids, mapping = _ids(form), form.one("mapping")
+    chosen = desk.store.dead_letters(mapping, limit=1_000_000) if form.one("all") else []
+    chosen = chosen or [desk.store.dead_letter(number) for number in ids]
+    told = replay(desk, user.name, chosen)
+    return _listed(request, desk, mapping, told)
+
+
+@router.post("/dead-letters/drop")
+def drop_some(request: Request, desk: TheDesk, user: TheUser, form: TheForm) -> Response:
+    """Forget the chosen ones."""
+    chosen = [desk.store.dead_letter(number) for number in _ids(form)]
+    dropped = drop(desk, user.name, chosen)
+    told = f"{dropped:,} forgotten. Their records stay out of the target until the source changes."
+    return _listed(request, desk, form.one("mapping"), [told])
+
+
+def _listed(request: Request, desk: Desk, mapping: str, told: list[str]) -> Response:
+    return render.page(
+        "letters.html",
+        **common(
+            request, desk, letters=found(desk, mapping or None, _PAGE, 0), names=desk.names,
+            mapping=mapping, offset=0, more=False, page=_PAGE, told=told,
+        ),
+    )  # fmt: skip
+
+
+def _ids(form: Form) -> list[int]:
+    return [int(text) for text in dict.fromkeys(form.get("id", [])) if text.isdecimal()]
+
+
+@router.post("/dead-letters/{letter_id}/mend")
+def mend(
+    request: Request, desk: TheDesk, user: TheUser, form: TheForm, letter_id: int
+) -> Response:
+    """Replay one with the values that were changed in its form."""
+    letter = desk.store.dead_letter(letter_id)
+    masked = masked_columns(desk.project, letter.mapping)
+    texts = changed(letter, masked, form)
+    try:
+        summary = mended(desk, user.name, letter, texts)
+    except InputError as error:
+        return _page(request, desk, letter, redacted(f"{error}. {error.hint}"), form)
+    if any(one.id == letter_id for one in desk.store.dead_letters(letter.mapping, limit=1_000_000)):
+        again = desk.store.dead_letter(letter_id)
+        return _page(request, desk, again, "It failed again: see the error below.", form)
+    _ = summary
+    return RedirectResponse(f"/dead-letters?mapping={letter.mapping}", 303)
+
+
+def changed(letter: DeadLetter, masked: Masked, form: Form) -> dict[str, str]:
+    """The values of a form that are not as the record has them; of a masked one, any that is
+    given.
+    """
+    texts: dict[str, str] = {}
+    for name, value in letter.source.items():
+        given = form.get(f"value.{name}")
+        if given is None:
+            continue
+        text = given[-1].replace("\r\n", "\n")  # as browsers send a line's end
+        before = "" if name in masked else render.typed(value).replace("\r\n", "\n")
+        if text != before:
+            texts[name] = text
+    return texts
+
+
+def mended(
+    desk: Desk, user: str, letter: DeadLetter, texts: Mapping[str, str]
+) -> RunSummary:
+    """Replay a letter with these values, and say so in the audit log."""
+    summary = (
+        replay_mended(desk.project, letter, texts) if texts else _replayed(desk, [letter])[0]
+    )
+    _audit(desk, user, [letter], "mended" if texts else "replayed", ", ".join(sorted(texts)))
+    desk.feed.hurry()
+    return summary
+
+
+def replay(desk: Desk, user: str, chosen: list[DeadLetter]) -> list[str]:
+    """Read the sources again; what came of it, a line a mapping."""
+    told: list[str] = []
+    for summary in _replayed(desk, chosen):
+        ids = {one.id for one in chosen if one.mapping == summary.mapping}
+        left = {one.id for one in desk.store.dead_letters(summary.mapping, limit=1_000_000)} & ids
+        told.append(
+            f"{summary.mapping}: {len(ids) - len(left):,} of {len(ids):,} went through"
+        )
+    _audit(desk, user, chosen, "replayed")
+    desk.feed.hurry()
+    return told or ["nothing was chosen"]
+
+
+def _replayed(desk: Desk, chosen: list[DeadLetter]) -> list[Any]:
+    from syncline import decide
+
+    return [
+        decide.replay(desk.project, name, [one.id for one in chosen if one.mapping == name])
+        for name in dict.fromkeys(one.mapping for one in chosen)
+    ]
+
+
+def drop(desk: Desk, user: str, chosen: list[DeadLetter]) -> int:
+    """Forget letters, and say so in the audit log; how many there were."""
+    from syncline import decide
+
+    count = 0
+    for name in dict.fromkeys(one.mapping for one in chosen):
+        ids = [one.id for one in chosen if one.mapping == name]
+        if name in desk.names:
+            count += decide.drop(desk.project, name, ids)
+        else:  # its mapping is gone, and with it where the ledger stands
+            count += desk.store.drop_dead_letters(ids)
+    _audit(desk, user, chosen, "dropped")
+    desk.feed.hurry()
+    return count
+
+
+def _audit(desk: Desk, user: str, letters: list[DeadLetter], what: str, note: str = "") -> None:
+    desk.store.audit(
+        [
+            AuditEntry(
+                one.mapping, {"record": one.ledger_key or "no key"}, one.run_id, "dead_letter",
+                by=user, winner=what, loser={}, note=f"dead letter {one.id}{note and ': '}{note}",
+            )
+            for one in letters
+        ]
+    )  # fmt: skip
