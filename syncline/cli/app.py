@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 from syncline import __version__
-from syncline.cli import alerts, backfill, conflicts, dead_letters, project, run, state, verify
+from syncline.cli import (
+    alerts,
+    backfill,
+    conflicts,
+    dead_letters,
+    project,
+    run,
+    serve,
+    state,
+    verify,
+)
 from syncline.cli.command import (
     DebugOption,
     LogOption,
@@ -59,6 +69,7 @@ command(app, "backfill")(backfill.backfill)
 command(app, "verify")(verify.verify)
 command(app, "repair")(verify.repair)
 command(app, "status")(state.status)
+command(app, "serve")(serve.serve)
 
 _conflicts = group("List, show and decide what waits for a person.")
 command(_conflicts, "list")(conflicts.conflicts_list)

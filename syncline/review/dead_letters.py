@@ -64,9 +64,7 @@ def _columns(rule: Any) -> Iterator[str]:
             return
 
 
-def replay_mended(
-    project: Project, letter: DeadLetter, texts: Mapping[str, str]
-) -> RunSummary:
+def replay_mended(project: Project, letter: DeadLetter, texts: Mapping[str, str]) -> RunSummary:
     """Read the source of a dead letter again, put these values (as a person types them) in the
     place of its columns' own, and sync it.
 
@@ -126,7 +124,7 @@ def _mended(read: SourceBatch, values: Mapping[str, Any]) -> SourceBatch:
     records: pa.Table = read.records
     for name, value in values.items():
         at = records.column_names.index(name)
-        column = arrow.array([value], records.schema.field(at).type)
+        column = arrow.array([value], arrow.type_of(records, name))
         records = records.set_column(at, name, column)
     misfits = tuple(one for one in read.misfits if one.field not in values)
     return replace(read, records=records, misfits=misfits)

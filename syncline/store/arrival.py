@@ -117,13 +117,15 @@ def _row(one: Waiting, key: str, now: datetime) -> dict[str, Any]:
         "clock_digits": conflict.clock_digits,
         "source_prints": one.source_prints,
         "target_prints": one.target_prints,
-        "reason": one.reason,
     }
+    # Without the reason: seen again as it was, a conflict waits for another one, and a decision on
+    # what was shown must not be refused for that.
     content = values.encode(
         {name: sorted(row[name]) if name in _SETS else row[name] for name in row}
     )
     return row | {
         "content_digest": digest(content),
+        "reason": one.reason,
         "decision": None,
         "run_id": one.run_id,
         "updated_at": now,

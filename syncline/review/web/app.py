@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import mimetypes
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +52,7 @@ def make_app(
     desk = Desk(project, store, access, writer, feed)
 
     @asynccontextmanager
-    async def life(_app: FastAPI) -> AsyncIterator[None]:
+    async def life(_app: FastAPI) -> AsyncGenerator[None]:
         writer.start()
         for name in desk.names:  # what was decided when the last server ended
             if store.counts(name).decided:
@@ -118,7 +118,7 @@ def _doors(app: FastAPI) -> None:
 
 
 def _inside(path: str) -> str:
-    """A page of ours; never another host's, which `//host` and `/\\host` would be."""
+    """A page of ours; never another host's, as two slashes (of either kind) would lead to."""
     return path if path.startswith("/") and path[1:2] not in {"/", "\\"} else "/"
 
 

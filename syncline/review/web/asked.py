@@ -98,8 +98,18 @@ def asked(
 
 def asked_in(form: Mapping[str, list[str]]) -> Asked:
     """What the hidden fields of a form ask for."""
-    given = {name: form[name][-1] for name in ("mapping", "field", "kind", "age", "q") if name in form}
-    return Asked(**given, state=form.get("state", ["waiting"])[-1] or "waiting")
+
+    def one(name: str, default: str = "") -> str:
+        return form.get(name, [default])[-1] or default
+
+    return Asked(
+        mapping=one("mapping"),
+        field=one("field"),
+        kind=one("kind"),
+        state=one("state", "waiting"),
+        age=one("age"),
+        q=one("q"),
+    )
 
 
 TheAsked = Annotated[Asked, Depends(asked)]

@@ -33,17 +33,22 @@ def _has(entry: AuditEntry, text: str) -> bool:
     return text.casefold() in "\n".join(words).casefold()
 
 
+def found(desk: Desk, mapping: str, q: str, limit: int, before: int | None) -> list[AuditEntry]:
+    """Entries as a person may see them, newest first."""
+    entries = desk.store.audit_log(mapping or None, limit, q or None, before=before)
+    return [one for one in shown(desk, entries) if not q or _has(one, q)]
+
+
 @router.get("/audit")
 def audit(
     request: Request, desk: TheDesk, mapping: str = "", q: str = "", before: int | None = None
 ) -> Response:
     """The log, newest first."""
-    found = desk.store.audit_log(mapping or None, _PAGE, q or None, before=before)
-    entries = [one for one in shown(desk, found) if not q or _has(one, q)]
+    entries = found(desk, mapping, q, _PAGE, before)
     return render.page(
         "audit.html",
         **common(
             request, desk, audit=entries, names=desk.names, mapping=mapping, q=q,
-            older=found[-1].id if len(found) == _PAGE else "",
+            older=entries[-1].id if len(entries) == _PAGE else "",
         ),
     )  # fmt: skip

@@ -167,5 +167,3 @@ def following(desk: TheDesk, entry_id: int) -> Response:
 def visible_record(desk: Desk, entry: Entry) -> dict[str, Any] | None:
     """The target's record as a person may see it."""
     return shown_record(entry.target, masks_of(desk.project)(entry.mapping))
-
-

@@ -9,7 +9,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, cast, get_args
+from http import HTTPStatus
+from typing import Any, get_args
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
@@ -68,9 +69,7 @@ def would(desk: Desk, entry: Entry, choice: Choice, *, user: str) -> Effect:
 
 def preview_all(desk: Desk, where: Filter, choice: Choice, *, user: str) -> bulk.Preview:
     """What a choice would write over the open conflicts of a filter."""
-    return bulk.preview(
-        desk.store, where, bulk.maker(choice, user=user), masks_of(desk.project)
-    )
+    return bulk.preview(desk.store, where, bulk.maker(choice, user=user), masks_of(desk.project))
 
 
 def decide_all(desk: Desk, selection: str, choice: Choice, *, user: str) -> bulk.Decided:
@@ -105,7 +104,7 @@ def choice_of(form: Form, take: str | None = None) -> Choice:
                 texts[field] = None
             case other:
                 raise InputError(f"{field}: there is no side {other[:20]!r}")
-    return Choice(cast("Take", wanted), sides, texts, form.one("note").strip())
+    return Choice(wanted, sides, texts, form.one("note").strip())
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +189,9 @@ def _row(
     """A line of the list, as the conflict is now."""
     found = desk.store.conflict_page(Filter(state=None, ids=[entry_id]), limit=1)
     answer = render.page(
-        "_row.html", status=status, **common(request, desk, line=found.lines[0], flash=status != 200)
+        "_row.html",
+        status=status,
+        **common(request, desk, line=found.lines[0], flash=status != HTTPStatus.OK),
     )
     if told:
         answer.headers["hx-trigger"] = json.dumps({"told": redacted(told)})
@@ -222,6 +223,4 @@ def bulk_undo(request: Request, desk: TheDesk, user: TheUser, form: TheForm) -> 
     """Take back what a bulk decision decided, as far as it is not written yet."""
     ids = list(bulk.seen_in(form.one("selection")))
     undone = undo(desk, ids, user=user.name)
-    return render.page(
-        "bulk_undone.html", **common(request, desk, undone=len(undone), of=len(ids))
-    )
+    return render.page("bulk_undone.html", **common(request, desk, undone=len(undone), of=len(ids)))

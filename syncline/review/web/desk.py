@@ -100,8 +100,7 @@ class Form(dict[str, list[str]]):
         return self.get(name, [default])[-1]
 
     def number(self, name: str) -> int | None:
-        """A field that is a number, or None where it is missing. Raises InputError for no number.
-        """
+        """A field that is a number; None where it is missing. Raises InputError for no number."""
         text = self.one(name)
         if not text:
             return None

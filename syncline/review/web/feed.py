@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
@@ -75,10 +76,8 @@ class Feed:
     async def _watch(self) -> None:
         before = await self._pulse()
         while self._pages:
-            try:
+            with suppress(TimeoutError):
                 await asyncio.wait_for(self._hurry.wait(), EVERY)
-            except TimeoutError:
-                pass
             self._hurry.clear()
             now = await self._pulse()
             if now is None or now == before:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -25,17 +26,9 @@ OPEN: Final = ("/static/", "/login")
 LARGEST_BODY: Final = 4_000_000
 """Bytes; a selection of 100,000 conflicts is under one million."""
 
-CONTENT_POLICY: Final = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self'",
-        "connect-src 'self'",
-        "form-action 'self'",
-        "base-uri 'none'",
-        "frame-ancestors 'none'",
-    )
+CONTENT_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 _HEADERS: Final = {
     "content-security-policy": CONTENT_POLICY,
@@ -167,7 +160,7 @@ def _answer(refusal: Refusal, scope: Scope, headers: Headers) -> Response:
         body: dict[str, Any] = {"error": refusal.reason, "hint": ""}
         return JSONResponse(body, refusal.status)
     wants_page = "text/html" in headers.get("accept", "") and scope["method"] in SAFE
-    if refusal.status == 401 and wants_page:
+    if refusal.status == HTTPStatus.UNAUTHORIZED and wants_page:
         return _sign_in()
     return PlainTextResponse(refusal.reason + "\n", refusal.status)
 

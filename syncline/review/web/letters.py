@@ -38,6 +38,11 @@ def found(desk: Desk, mapping: str | None, limit: int, offset: int) -> list[Dead
     return [visible(letter, masks[letter.mapping]) for letter in letters]
 
 
+def seen(desk: Desk, letter: DeadLetter) -> DeadLetter:
+    """One letter as a person may see it."""
+    return visible(letter, masked_columns(desk.project, letter.mapping))
+
+
 @router.get("/dead-letters")
 def letters(request: Request, desk: TheDesk, mapping: str = "", offset: int = 0) -> Response:
     """The list, newest first."""
@@ -51,7 +56,7 @@ def letters(request: Request, desk: TheDesk, mapping: str = "", offset: int = 0)
     )  # fmt: skip
 
 
-@router.get("/dead-letters/{letter_id}")
+@router.get("/dead-letters/{letter_id:int}")
 def letter(request: Request, desk: TheDesk, letter_id: int) -> Response:
     """One letter."""
     return _page(request, desk, desk.store.dead_letter(letter_id))
@@ -104,10 +109,8 @@ def _ids(form: Form) -> list[int]:
     return [int(text) for text in dict.fromkeys(form.get("id", [])) if text.isdecimal()]
 
 
-@router.post("/dead-letters/{letter_id}/mend")
-def mend(
-    request: Request, desk: TheDesk, user: TheUser, form: TheForm, letter_id: int
-) -> Response:
+@router.post("/dead-letters/{letter_id:int}/mend")
+def mend(request: Request, desk: TheDesk, user: TheUser, form: TheForm, letter_id: int) -> Response:
     """Replay one with the values that were changed in its form."""
     letter = desk.store.dead_letter(letter_id)
     masked = masked_columns(desk.project, letter.mapping)
@@ -139,13 +142,9 @@ def changed(letter: DeadLetter, masked: Masked, form: Form) -> dict[str, str]:
     return texts
 
 
-def mended(
-    desk: Desk, user: str, letter: DeadLetter, texts: Mapping[str, str]
-) -> RunSummary:
+def mended(desk: Desk, user: str, letter: DeadLetter, texts: Mapping[str, str]) -> RunSummary:
     """Replay a letter with these values, and say so in the audit log."""
-    summary = (
-        replay_mended(desk.project, letter, texts) if texts else _replayed(desk, [letter])[0]
-    )
+    summary = replay_mended(desk.project, letter, texts) if texts else _replayed(desk, [letter])[0]
     _audit(desk, user, [letter], "mended" if texts else "replayed", ", ".join(sorted(texts)))
     desk.feed.hurry()
     return summary
@@ -157,9 +156,7 @@ def replay(desk: Desk, user: str, chosen: list[DeadLetter]) -> list[str]:
     for summary in _replayed(desk, chosen):
         ids = {one.id for one in chosen if one.mapping == summary.mapping}
         left = {one.id for one in desk.store.dead_letters(summary.mapping, limit=1_000_000)} & ids
-        told.append(
-            f"{summary.mapping}: {len(ids) - len(left):,} of {len(ids):,} went through"
-        )
+        told.append(f"{summary.mapping}: {len(ids) - len(left):,} of {len(ids):,} went through")
     _audit(desk, user, chosen, "replayed")
     desk.feed.hurry()
     return told or ["nothing was chosen"]

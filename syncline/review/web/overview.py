@@ -16,7 +16,7 @@ from syncline.log import redacted
 from syncline.review.web import render
 from syncline.review.web.desk import Desk, TheDesk, common
 from syncline.review.web.plot import Bar, bars
-from syncline.store import Run
+from syncline.store import Counts, Run
 
 router = APIRouter()
 _BARS: Final = 40
@@ -28,6 +28,7 @@ class Card:
     """A mapping on the overview, as far as the control store knows it."""
 
     name: str
+    counts: Counts
     broken: str = ""
     source: str = ""
     target: str = ""
@@ -36,10 +37,7 @@ class Card:
     last: Run | None = None
     synced_at: datetime | str | None = None
     guarantee: str = ""
-    conflicts: int = 0
-    decided: int = 0
-    letters: int = 0
-    plot: Markup = Markup()
+    plot: str = ""
     plotted: str = ""
     error: str = ""
 
@@ -69,15 +67,10 @@ def cards(desk: Desk) -> list[Card]:
 
 def _card(desk: Desk, name: str) -> Card:
     counts = desk.store.counts(name)
-    waiting = {
-        "conflicts": counts.open_conflicts,
-        "decided": counts.decided,
-        "letters": counts.dead_letters,
-    }
     try:
         mapping = desk.project.mapping(name)
     except SynclineError as error:
-        return Card(name, broken=redacted(str(error)), **waiting)
+        return Card(name, counts, broken=redacted(str(error)))
     runs = desk.store.runs(name, limit=_BARS)
     syncs = [run for run in runs if run.mode in _SYNCS]
     good = next((run for run in syncs if run.status in {"ok", "waiting"}), None)
@@ -85,6 +78,7 @@ def _card(desk: Desk, name: str) -> Card:
     source, target = mapping.source, mapping.target
     return Card(
         name,
+        counts,
         source=f"{source.connection}.{source.name}",
         target=f"{target.connection}.{target.name}",
         strategy=mapping.conflicts.strategy,
@@ -92,18 +86,15 @@ def _card(desk: Desk, name: str) -> Card:
         last=runs[0] if runs else None,
         synced_at=(good.summary.get("checkpoint") or good.finished_at) if good else None,
         guarantee=str(good.summary.get("guarantee", "")) if good else "",
-        plot=throughput(syncs, name) if syncs else Markup(),
+        plot=throughput(syncs, name) if syncs else "",
         plotted=_plotted(syncs),
         error=f"decisions wait to be written: {wrote.error}"
         if wrote and wrote.error and counts.decided
         else "",
-        **waiting,
     )
 
 
-def throughput(
-    runs: list[Run], name: str, what: str = "records per second", *of: str
-) -> Markup:
+def throughput(runs: list[Run], name: str, what: str = "records per second", *of: str) -> Markup:
     """A bar a run, the newest on the right; `runs` are newest first. `of` are the numbers of a
     run's summary that add up to a bar.
     """

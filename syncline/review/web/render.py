@@ -81,7 +81,7 @@ def _special(value: Any) -> Markup | None:
         return Markup('<span class="none">NULL</span>')
     if value is MISSING:
         return Markup('<span class="none" title="only a fingerprint is kept">not kept</span>')
-    if value == "" and isinstance(value, str):
+    if isinstance(value, str) and not value:
         return Markup('<span class="none">empty text</span>')
     return None
 
@@ -89,7 +89,7 @@ def _special(value: Any) -> Markup | None:
 def one_line(value: Any, most: int = 60) -> str:
     """A value in one short line."""
     if value is None or value is MISSING:
-        return "NULL" if value is None else "–"
+        return "NULL" if value is None else "-"
     if isinstance(value, Mapping):
         items = cast("Mapping[str, Any]", value).items()
         content = ", ".join(f"{name}={one_line(item)}" for name, item in items)
@@ -98,7 +98,7 @@ def one_line(value: Any, most: int = 60) -> str:
     return content if len(content) <= most else content[: most - 1] + "…"
 
 
-def typed(value: Any) -> str:
+def typed(value: Any) -> str:  # noqa: PLR0911 - one line a type
     """A value as a person would type it into a field: what `review.queue.read_value` reads."""
     if value is None or value is MISSING:
         return "null" if value is None else ""
@@ -151,5 +151,5 @@ def number(value: float | None) -> str:
 def query(given: Mapping[str, Any], **changes: Any) -> str:
     """A query string with some of its parameters changed; those that are empty are left out."""
     merged = {**given, **changes}
-    pairs = {k: v for k, v in merged.items() if v is not None and v != ""}  # noqa: PLC1901 - 0 stays
+    pairs = {k: v for k, v in merged.items() if v is not None and v != ""}
     return f"?{urlencode(pairs, doseq=True)}" if pairs else "?"

@@ -67,8 +67,7 @@ class Writer:
             self._thread.join(patience)
 
     def soon(self, mapping: str) -> None:
-        """Something of this mapping was decided: write it when nothing more has come for a while.
-        """
+        """Something of this mapping was decided: write it when nothing more comes for a while."""
         self._at(mapping, self.after)
 
     def now(self, mapping: str) -> None:
@@ -114,7 +113,7 @@ class Writer:
         except SynclineError as error:
             self.last[mapping] = Wrote(now, 0, redacted(str(error)), redacted(error.hint))
             log.warning("decisions could not be written", mapping=mapping, error=str(error))
-        except Exception as error:  # noqa: BLE001 - the thread must outlive any mapping's failure
+        except Exception as error:
             text = redacted(f"{type(error).__name__}: {error}")
             self.last[mapping] = Wrote(now, 0, text)
             log.exception("decisions could not be written", mapping=mapping)

@@ -60,6 +60,7 @@ def test_the_commands_are_those_that_were_promised() -> None:
         "syncline verify",
         "syncline repair",
         "syncline status",
+        "syncline serve",
         "syncline conflicts list",
         "syncline conflicts show",
         "syncline conflicts resolve",

@@ -317,3 +317,14 @@ def test_fifty_thousand_conflicts_are_queued_in_seconds(store: Store, waiting: M
     print(f"first {first:.1f} s, again {second:.1f} s")  # noqa: T201 - shown by pytest -s
     assert first < 30
     assert second < 20
+
+
+def test_a_conflict_seen_again_for_another_reason_is_the_same(
+    store: Store, waiting: Callable[..., Waiting]
+) -> None:
+    """Its version stands, so a decision on what was shown is not refused."""
+    store.queue([waiting()])
+    before = store.conflicts()[0]
+    store.queue([replace(waiting(), reason="the key waits for a person")])
+    assert store.conflicts()[0] == before
+    assert [event.event for event in store.history(before.id)] == [Event.OPENED]
