@@ -25,7 +25,9 @@ from syncline.mapping.mapper import Mapped, Mapper
 from syncline.progress import Busy
 from syncline.record import Misfit, Type
 
-DEPTH: Final = 2
+DEPTH: Final = 1
+"""One batch waits while another is made and a third is used; a second one would cost 60 MB more."""
+
 T = TypeVar("T")
 
 
