@@ -17,8 +17,8 @@ import pyarrow as pa
 import structlog
 
 from syncline import arrow, ledger
-from syncline.baseline import DEAD, NOT_HELD, decode_key
-from syncline.batch import Batch, Shape, gone_batch
+from syncline.baseline import DEAD, NOT_HELD, decode_key, prints_of
+from syncline.batch import Batch, Seen, Shape, gone_batch
 from syncline.classify import Presence
 from syncline.conflict import Conflict, Kind, Resolution
 from syncline.endpoints.base import ROW, Mask, SourceBatch, Transaction
@@ -26,10 +26,10 @@ from syncline.errors import InputError
 from syncline.gone import target_keys
 from syncline.log import redacted
 from syncline.read import page
-from syncline.review.queue import resolution
+from syncline.review.queue import after, resolution, result
 from syncline.run import Opened, opened, terms_of
 from syncline.settle import Outcome, judge, prints_text, settle
-from syncline.store.model import Decision, Entry, State
+from syncline.store.model import AuditEntry, Decision, Entry, State
 from syncline.store.store import Store
 
 if TYPE_CHECKING:
@@ -122,9 +122,23 @@ def write_decided(syncing: Syncing) -> int:
     for start in range(0, len(entries), BATCH):
         by_key = {entry.ledger_key: entry for entry in entries[start : start + BATCH]}
         gone = {key for key, entry in by_key.items() if entry.kind is Kind.UPDATE_DELETE}
+        absent = set(by_key)
         for batch in reread(syncing, list(by_key), may_be_gone=gone):
             landed += _write(syncing, batch, by_key)
+            absent -= {str(key) for key in batch.ledger_keys.to_pylist()}
+        if absent and not syncing.run.sees_gone:  # else reconcile proves it, and asks again
+            _source_left(syncing, [by_key[key] for key in absent])
     return landed
+
+
+def _source_left(syncing: Syncing, entries: Sequence[Entry]) -> None:
+    """Decisions on records that the source has no more, where the mapping ignores deletes: there is
+    nothing left to settle.
+    """
+    why = "the source record is gone, and `deletes` is `ignore`"
+    syncing.store.mark_stale([entry.id for entry in entries], syncing.run_id, why)
+    keys = [entry.ledger_key for entry in entries]
+    syncing.store.supersede(syncing.run.name, keys, syncing.run_id, why)
 
 
 def _write(syncing: Syncing, batch: Batch, entries: Mapping[str, Entry]) -> int:
@@ -142,7 +156,12 @@ def _write(syncing: Syncing, batch: Batch, entries: Mapping[str, Entry]) -> int:
     }
     left |= {entry.ledger_key for entry in stale}
     done = [entries[key] for key in keys if key not in left]
+    # After the commit: a run that dies in between finds the decision written, and says so.
+    syncing.store.audit([lost_to(entry, syncing.run_id) for entry in done])
     syncing.store.mark_applied([entry.id for entry in done], syncing.run_id)
+    waits = {waiting.ledger_key for waiting in outcome.waiting}
+    agree = [entry.ledger_key for entry in stale if entry.ledger_key not in waits]
+    syncing.store.supersede(syncing.run.name, agree, syncing.run_id, "settled without the decision")
     return len(done)
 
 
@@ -169,16 +188,61 @@ def _still_true(
         source = prints_text(batch.prints[row]) if here else "gone"
         target = prints_text(seen.prints[row]) if seen.target[row] else "gone"
         decision = entry.decision
-        if decision is None or (source, target) != (decision.source_prints, decision.target_prints):
+        if decision is None or source != decision.source_prints:
             stale.append(entry)
             continue
         try:
-            decided[row] = resolution_of(decision, entry.conflict, batch.values.schema)
+            answer = resolution_of(decision, entry.conflict, batch.values.schema)
+            if target == decision.target_prints or _is_written(seen, row, entry, answer, syncing):
+                decided[row] = answer
+            else:
+                stale.append(entry)
         except InputError as error:
             # One value that does not fit must not stop every later run: it is shown again.
             log.warning("a decision can't be written", conflict=entry.id, reason=str(error))
             stale.append(entry)
     return decided
+
+
+def _is_written(seen: Seen, row: int, entry: Entry, answer: Resolution, syncing: Syncing) -> bool:
+    """Whether the target holds just what the decision leaves behind: a run wrote it, and died
+    before it could say so.
+    """
+    wanted = after(entry.conflict, answer)
+    if wanted is None or not seen.target[row]:
+        return wanted is None and not seen.target[row]
+    types = syncing.terms.shape.fields
+    try:
+        columns = {name: pa.array([wanted.get(name)], of.arrow) for name, of in types.items()}
+        prints = prints_of(pa.table(columns), types)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
+        return False
+    return bool((prints[0] == seen.prints[row]).all())
+
+
+def lost_to(entry: Entry, run_id: str) -> AuditEntry:
+    """What the audit log says of a decision: who, why, which side won, and what lost.
+
+    Of a field that got a value of the person's own both sides lost.
+    """
+    made = entry.decision
+    take = "" if made is None else made.take
+    given = {} if made is None else {**made.values, **made.sides}
+    then = None if made is None else result(entry, made)
+    lost: dict[str, Any] = {}
+    if then is None or entry.target is None or entry.source is None:
+        kept = then is not None and entry.target is not None
+        lost = dict((entry.source if kept or take == "target" else entry.target) or {})
+    else:
+        for name in sorted(entry.contested | given.keys()):
+            sides = (entry.source.get(name), entry.target.get(name))
+            if then.get(name) in sides:
+                lost[name] = sides[1] if then.get(name) == sides[0] else sides[0]
+            else:
+                lost[name] = {"source": sides[0], "target": sides[1]}
+    by, note = (made.user, made.note) if made else ("", "")
+    winner = "fields" if given else take
+    return AuditEntry(entry.mapping, entry.key, run_id, entry.kind.value, by, winner, lost, note)
 
 
 def resolution_of(decision: Decision, conflict: Conflict, schema: pa.Schema) -> Resolution:

@@ -21,6 +21,8 @@ from syncline.mapping.forms import PythonForm
 from syncline.mapping.load import load_mapping, load_mappings, mapping_paths
 from syncline.mapping.model import Mapping
 from syncline.postpone import wanted
+from syncline.rule import Rule
+from syncline.rulebook import load_rules, rules_path
 from syncline.strategy import load_strategy
 
 PROJECT_VARIABLE: Final = "SYNCLINE_PROJECT"
@@ -165,6 +167,10 @@ class Project:
     def resolvers_dir(self) -> Path:
         """Where the project's own strategies are; it may be missing."""
         return self.root / "resolvers"
+
+    def rules(self, name: str) -> tuple[Rule, ...]:
+        """The remembered decisions of a mapping. Raises MappingErrors with all that is wrong."""
+        return load_rules(rules_path(self.root, name))
 
     @property
     def hooks(self) -> Hooks:

@@ -22,6 +22,7 @@ from syncline.batch import Batch, Rows, Seen, Shape
 from syncline.classify import Change, Effect, FieldEffect
 from syncline.conflict import Ask, Conflict, Keep, Kind, Resolution, Strategy, Write
 from syncline.endpoints.base import Mask
+from syncline.rule import Rule, settled
 
 
 class Action(IntEnum):
@@ -48,6 +49,8 @@ class Policy:
     )
     first_contact: tuple[str, Strategy] | None = None
     """What settles first contacts, where that is not the strategy."""
+    rules: tuple[Rule, ...] = ()
+    """What people decided once and for all: asked where a strategy asks a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ class Loser:
 
     row: int
     kind: Kind
-    strategy: str
+    by: str
     winner: str
     values: Mapping[str, Any]
 
@@ -163,7 +166,7 @@ def _settle(
         if row in decided:
             answer: Resolution = decided[row]
         elif waits:
-            answer = Ask("the key waits for a person")
+            answer = _waiting(conflict, policy, verdict.losers, row)
         else:
             answer = ask_strategies(conflict, policy, verdict.losers, row)
         answer = _fitting(answer, batch.values.schema)
@@ -223,20 +226,52 @@ def ask_strategies(
     values: dict[str, Any] = {}
     deletes, found = False, list[Loser]()
     for name, (strategy, share) in sorted(shares.items()):
-        answer = _ask(
-            strategy, name, replace(conflict, contested=frozenset(share)) if share else conflict
-        )
+        part = replace(conflict, contested=frozenset(share)) if share else conflict
+        answer = _ask(strategy, name, part)
+        if isinstance(answer, Ask):
+            answer, lost = _by_rules(part, policy, answer, row)
+            found += lost
+        else:
+            found.append(_loser(conflict, answer, f"strategy {name}", share, row))
         if isinstance(answer, Ask):
             return answer
         if isinstance(answer, Write):
             deletes = deletes or answer.values is None
             values.update(answer.values or {})
-        found.append(_loser(conflict, answer, name, share, row))
     if losers is not None:
         losers.extend(found)
     if deletes:
         return Write(None)
     return Write(values) if values else Keep()
+
+
+def _by_rules(
+    conflict: Conflict, policy: Policy, asked: Ask, row: int
+) -> tuple[Resolution, list[Loser]]:
+    """The answer of the rules where they settle all that was asked, with what lost by which; else
+    the question.
+    """
+    found = settled(policy.rules, conflict)
+    if found is None:
+        return asked, []
+    answer, used = found
+    losers: list[Loser] = []
+    for rule in used:
+        side = Keep() if rule.take == "target" else Write({})
+        share = set[str]() if rule.field is None else {rule.field}
+        loser = _loser(conflict, side, f"rule {rule.text}", share, row)
+        losers.append(loser if rule.take else replace(loser, winner="value"))
+    return answer, losers
+
+
+def _waiting(conflict: Conflict, policy: Policy, losers: list[Loser], row: int) -> Resolution:
+    """A key on hold waits on, but for a rule that was remembered since."""
+    found: list[Loser] = []
+    answer = ask_strategies(conflict, policy, found, row) if policy.rules else Ask()
+    if not any(loser.by.startswith("rule ") for loser in found):
+        return Ask("the key waits for a person")
+    losers.extend(found)
+    return answer
 
 
 def _ask(strategy: Strategy, name: str, conflict: Conflict) -> Resolution:
@@ -265,16 +300,14 @@ def _fitting(answer: Resolution, schema: pa.Schema) -> Resolution:
     return answer
 
 
-def _loser(
-    conflict: Conflict, answer: Resolution, strategy: str, share: set[str], row: int
-) -> Loser:
+def _loser(conflict: Conflict, answer: Resolution, by: str, share: set[str], row: int) -> Loser:
     wrote = isinstance(answer, Write)
     lost = conflict.target if wrote else conflict.source
     shown = share or set(lost or {})
     return Loser(
         row,
         conflict.kind,
-        strategy,
+        by,
         "source" if wrote else "target",
         {name: value for name, value in (lost or {}).items() if name in shown},
     )

@@ -26,6 +26,7 @@ from syncline.mapping.model import Mapping as MappingFile
 from syncline.progress import Progress
 from syncline.record import Type
 from syncline.resolve import Policy
+from syncline.rule import Rule
 from syncline.settle import Terms
 from syncline.strategy import load_strategy
 
@@ -228,8 +229,10 @@ def layout_of(bound: BoundMapping) -> Layout:
     return tuple((field.name, field.digest, str(field.type)) for field in bound.fields)
 
 
-def policy_of(mapping: MappingFile, resolvers: Path | None) -> Policy:
-    """The mapping's strategies, loaded.
+def policy_of(
+    mapping: MappingFile, resolvers: Path | None, remembered: tuple[Rule, ...] = ()
+) -> Policy:
+    """The mapping's strategies, loaded, and the rules that go with them.
 
     Raises InputError where one is not there.
     """
@@ -240,6 +243,7 @@ def policy_of(mapping: MappingFile, resolvers: Path | None) -> Policy:
         name=rules.strategy,
         fields={name: (own, load_strategy(own, resolvers)) for name, own in rules.fields.items()},
         first_contact=(contact, load_strategy(contact, resolvers)) if contact else None,
+        rules=remembered,
     )
 
 
@@ -289,7 +293,7 @@ def terms_of(
             restores_records=rules.strategy == "source",
             groups=[[names.index(name) for name in group] for group in rules.together],
         ),
-        policy=policy_of(run.mapping, run.project.resolvers_dir),
+        policy=policy_of(run.mapping, run.project.resolvers_dir, run.project.rules(run.name)),
         run_id=run_id,
         epoch=epoch,
         read_back=run.spec.read_back,

@@ -88,7 +88,9 @@ class Outcome:
     def release(self, store: Store, terms: Terms) -> None:
         """Take back what the commit has made untrue."""
         if self.released:
-            store.supersede(terms.shape.mapping, self.released, terms.run_id, "the two sides agree")
+            store.supersede(
+                terms.shape.mapping, self.released, terms.run_id, "settled without a decision"
+            )
             store.clear_dead_letters(terms.shape.mapping, self.released)
 
 
@@ -246,7 +248,7 @@ def _tell(
                     key_values,
                     terms.run_id,
                     str(loser.kind),
-                    f"strategy {loser.strategy}",
+                    loser.by,
                     loser.winner,
                     loser.values,
                 )

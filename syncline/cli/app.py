@@ -9,10 +9,13 @@ import typer
 from syncline import __version__
 from syncline.cli import (
     alerts,
+    audit,
     backfill,
     conflicts,
     dead_letters,
     project,
+    resolve,
+    rules,
     run,
     serve,
     state,
@@ -74,7 +77,17 @@ command(app, "serve")(serve.serve)
 _conflicts = group("List, show and decide what waits for a person.")
 command(_conflicts, "list")(conflicts.conflicts_list)
 command(_conflicts, "show")(conflicts.conflicts_show)
-command(_conflicts, "resolve")(conflicts.conflicts_resolve)
+command(_conflicts, "resolve")(resolve.conflicts_resolve)
+command(_conflicts, "undo")(resolve.conflicts_undo)
+command(_conflicts, "export")(conflicts.conflicts_export)
+command(_conflicts, "audit")(audit.conflicts_audit)
+_rules = group("Decisions that are remembered, and settle what a person would be asked.")
+command(_rules, "list")(rules.rules_list)
+command(_rules, "suggest")(rules.rules_suggest)
+command(_rules, "add")(rules.rules_add)
+command(_rules, "apply")(rules.rules_apply)
+command(_rules, "remove")(rules.rules_remove)
+_conflicts.add_typer(_rules, name="rules")
 app.add_typer(_conflicts, name="conflicts")
 
 _dead_letters = group("List, show, replay and drop records that could not be mapped or written.")

@@ -1,119 +1,214 @@
-"""`syncline conflicts`: the queue of what waits for a person, and the decisions on it."""
+"""`syncline conflicts list`, `show` and `export`: the queue of what waits for a person."""
 
 from __future__ import annotations
 
-import getpass
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from syncline.cli import show
-from syncline.cli.command import JsonOption, end, note, tell, the_project, the_store
-from syncline.errors import InputError, LeaseHeld, SynclineError
+from syncline.cli.chosen import (
+    AsOption,
+    FieldOption,
+    KindOption,
+    Limit,
+    NewerOption,
+    Offset,
+    OlderOption,
+    OneName,
+    SortOption,
+    StateOption,
+    TextOption,
+    where,
+)
+from syncline.cli.command import JsonOption, note, the_project, the_store
 
 if TYPE_CHECKING:
-    from syncline.conflict import Kind
     from syncline.project import Project
-    from syncline.store import Entry, History, State, Store, Take
+    from syncline.review.difference import Piece
+    from syncline.review.mask import Masked, Masks
+    from syncline.review.view import FieldView, View
+    from syncline.review.whatif import Answer
+    from syncline.store import Entry, Filter, History, Line, Page, Store
 
 Id = Annotated[int, typer.Argument(metavar="ID", help="The conflict, as `list` shows it.")]
-Ids = Annotated[list[int], typer.Argument(metavar="ID", help="Conflicts, as `list` shows them.")]
-StateName = Literal["waiting", "open", "decided", "applied", "stale", "superseded", "all"]
-KindName = Literal["both_changed", "first_contact", "update_delete", "delete_update", "refused"]
-Limit = Annotated[int, typer.Option(min=1, max=100_000, help="How many at most.")]
-Offset = Annotated[int, typer.Option(min=0, help="How many to leave out first.")]
-OneName = Annotated[str | None, typer.Argument(metavar="NAME", help="Of this mapping only.")]
 
 
 def conflicts_list(
     name: OneName = None,
     *,
-    state: Annotated[
-        StateName, typer.Option(help="`waiting` is open, decided or stale.")
-    ] = "waiting",
-    field: Annotated[str | None, typer.Option(help="Where this field is contested.")] = None,
-    kind: Annotated[KindName | None, typer.Option(help="How the two sides collided.")] = None,
+    state: StateOption = "waiting",
+    field: FieldOption = None,
+    kind: KindOption = None,
+    text: TextOption = "",
+    older: OlderOption = None,
+    newer: NewerOption = None,
+    sort: SortOption = "newest",
     limit: Limit = 100,
     offset: Offset = 0,
+    strategy: AsOption = None,
+    count: Annotated[
+        bool, typer.Option("--count", help="Only how many: by state, mapping, kind and field.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """List conflicts, the newest first."""
+    from syncline.review.mask import masks_of
+
     project = the_project()
-    if name is not None:
-        project.mapping(name)
+    wanted = where(
+        project, name, state=state, field=field, kind=kind, text=text, older=older, newer=newer
+    )
+    masks = masks_of(project)
     with the_store(project) as store:
-        entries = store.conflicts(
-            mapping=name,
-            state=_states(state),
-            field=field,
-            kind=_kind(kind),
-            limit=limit,
-            offset=offset,
-        )
+        if count:
+            _counted(store, wanted, as_json=as_json)
+            return
+        page = store.conflict_page(wanted, sort=sort, limit=limit, offset=offset)
+        if as_json or strategy:
+            entries = _whole(store, page)
+            answers = _answers(project, strategy, entries)
+        else:
+            entries, answers = [], {}
     if as_json:
         for entry in entries:
-            show.line(content(entry))
+            told = _answer_content(answers.get(entry.id), masks(entry.mapping))
+            show.line(content(entry, masks) | told)
         return
-    if not entries:
+    if not page.total:
         typer.echo("no conflicts" if state == "all" else f"no conflicts are {state}")
         return
+    _table(page, {e.id: _answer_text(answers.get(e.id), masks(e.mapping)) for e in entries})
+    if page.more or offset:
+        note(f"{len(page.lines):,} of {page.total:,}; --limit and --offset show the others")
+
+
+def _whole(store: Store, page: Page) -> list[Entry]:
+    """The entries of a page, in its order."""
+    from syncline.store import Filter
+
+    ids = [line.id for line in page.lines]
+    found = {entry.id: entry for entry in store.each_conflict(Filter(state=None, ids=ids))}
+    return [found[number] for number in ids if number in found]
+
+
+def _counted(store: Store, wanted: Filter, *, as_json: bool) -> None:
+    found = store.conflict_tally(wanted)
+    if as_json:
+        show.line(asdict(found))
+        return
+    typer.echo(f"{found.total:,} conflicts")
+    parts = {
+        "state": found.by_state,
+        "mapping": found.by_mapping,
+        "kind": found.by_kind,
+        "contested field": found.by_field,
+    }
+    rows = [(part, name, n) for part, counts in parts.items() for name, n in counts.items()]
+    show.table(("by", "", "conflicts"), rows)
+
+
+def _table(page: Page, answers: Mapping[int, str]) -> None:
+    head = ("id", "mapping", "key", "kind", "state", "contested", "since")
     show.table(
-        ("id", "mapping", "key", "kind", "state", "contested", "since"),
-        [
-            (
-                str(entry.id),
-                entry.mapping,
-                entry.key,
-                entry.kind.value,
-                entry.state.value,
-                ", ".join(sorted(entry.contested)),
-                entry.created_at,
-            )
-            for entry in entries
-        ],
+        (*head, "would") if answers else head,
+        [(*_cells(line), answers.get(line.id, "")) if answers else _cells(line)
+         for line in page.lines],
+    )  # fmt: skip
+
+
+def _cells(line: Line) -> tuple[Any, ...]:
+    return (
+        str(line.id),
+        line.mapping,
+        line.key,
+        line.kind.value,
+        line.state.value,
+        ", ".join(sorted(line.contested)),
+        line.created_at,
     )
 
 
-def _states(name: StateName) -> Sequence[State] | None:
-    from syncline.store import LIVE, State
-
-    if name == "all":
-        return None
-    return LIVE if name == "waiting" else (State(name),)
+# --- what if ---
 
 
-def _kind(name: KindName | None) -> Kind | None:
-    from syncline.conflict import Kind
+def _answers(project: Project, strategy: str | None, entries: Sequence[Entry]) -> dict[int, Answer]:
+    from syncline.review.whatif import answer_as, strategy_named
 
-    return None if name is None else Kind(name)
+    if strategy is None:
+        return {}
+    resolve = strategy_named(project, strategy)
+    return {entry.id: answer_as(entry, strategy, resolve) for entry in entries}
 
 
-def content(entry: Entry) -> dict[str, Any]:
-    """An entry as `--json` prints it."""
-    shown = asdict(entry)
+def _answer_content(answer: Answer | None, masked: Masked) -> dict[str, Any]:
+    from syncline.review.mask import shown, shown_record
+
+    if answer is None:
+        return {}
+    changes = {
+        name: [shown(was, name in masked), shown(will, name in masked)]
+        for name, (was, will) in answer.changes.items()
+    }
+    told = asdict(answer) | {"after": shown_record(answer.after, masked), "changes": changes}
+    return {"would": told}
+
+
+def _answer_text(answer: Answer | None, masked: Masked) -> str:
+    from syncline.review.mask import shown
+
+    if answer is None:
+        return ""
+    if answer.asks:
+        return f"ask: {answer.reason}"
+    if answer.changes:
+        return ", ".join(
+            f"{name}={show.raw(shown(will, name in masked))}"
+            for name, (_, will) in answer.changes.items()
+        )
+    return "no record" if answer.after is None else "keep the target"
+
+
+# --- one ---
+
+
+def content(entry: Entry, masks: Masks) -> dict[str, Any]:
+    """An entry as `--json` prints it; masked values are hidden."""
+    from syncline.review.view import shown_entry
+
+    shown = asdict(shown_entry(entry, masks(entry.mapping)))
     shown["state"], shown["kind"] = entry.state.value, entry.kind.value
     return shown
 
 
-def conflicts_show(entry_id: Id, *, as_json: JsonOption = False) -> None:
+def conflicts_show(entry_id: Id, *, strategy: AsOption = None, as_json: JsonOption = False) -> None:
     """Show a conflict side by side, and its history."""
-    with the_store(the_project()) as store:
+    from syncline.review.mask import masks_of
+    from syncline.review.view import shown_history, view
+
+    project = the_project()
+    with the_store(project) as store:
         entry, past = store.conflict(entry_id), store.history(entry_id)
+    masks = masks_of(project)
+    masked = masks(entry.mapping)
+    answer = _answers(project, strategy, [entry]).get(entry.id)
+    past = shown_history(past, masked)
     if as_json:
-        show.line(content(entry) | {"history": [asdict(event) for event in past]})
+        told = content(entry, masks) | {"history": [asdict(event) for event in past]}
+        show.line(told | _answer_content(answer, masked))
         return
-    _side_by_side(entry)
-    _decided(entry)
+    _side_by_side(view(entry, masked))
+    _decided(entry, masked)
+    if answer is not None:
+        typer.echo(f"{answer.strategy} would: {_answer_text(answer, masked)}")
     _told(past)
 
 
-def _side_by_side(entry: Entry) -> None:
-    from syncline.review.view import fields
-
+def _side_by_side(seen: View) -> None:
+    entry = seen.entry
     head = f"conflict {entry.id}: {entry.mapping} {show.cell(entry.key)}"
     typer.echo(f"{head}: {entry.kind.value}, {entry.state.value}")
     if entry.reason:
@@ -122,31 +217,49 @@ def _side_by_side(entry: Entry) -> None:
         typer.echo("the source record is gone")
     if entry.target is None:
         typer.echo("the target record is gone")
-    show.table(
-        ("field", "source", "baseline", "target", "moved"),
-        [
-            (
-                view.name,
-                view.source,
-                view.baseline,
-                view.target,
-                "both" if view.contested else "" if view.moved == "neither" else view.moved,
-            )
-            for view in fields(entry)
-        ],
-    )
+    rows = [row for field in seen.fields for row in _rows(field)]
+    show.table(("field", "source", "baseline", "target", "moved"), rows)
+    if seen.known == "sides":
+        typer.echo("of the baseline only which side moved is known (`keep: values` keeps more)")
 
 
-def _decided(entry: Entry) -> None:
+def _rows(field: FieldView) -> list[tuple[Any, ...]]:
+    moved = "" if field.moved == "neither" else field.moved
+    if field.merges:
+        moved = f"{field.merges}, merges by itself"
+    if not field.paths:
+        source = _marked(field.source_pieces) or field.source
+        target = _marked(field.target_pieces) or field.target
+        return [(field.name, source, field.baseline, target, moved)]
+    rows: list[tuple[Any, ...]] = [(field.name, "", "", "", moved)]
+    for at in field.paths:
+        path_moved = "" if at.moved == "neither" else at.moved
+        rows.append((f"  {at.path}", at.source, at.baseline, at.target, path_moved))
+    return rows
+
+
+def _marked(pieces: Sequence[Piece]) -> Any:
+    """A text with what the other side lacks in bold and underlined, if they have much in common."""
+    from rich.text import Text
+
+    if all(piece.changed for piece in pieces):
+        return None
+    return Text.assemble(*((p.text, "bold underline" if p.changed else "") for p in pieces))
+
+
+def _decided(entry: Entry, masked: Masked) -> None:
+    from syncline.review.mask import shown_record
     from syncline.review.queue import result
+    from syncline.review.view import shown_decision
 
-    made = entry.decision
-    if made is None:
+    made = shown_decision(entry.decision, masked)
+    if entry.decision is None or made is None:
         return
     typer.echo(f"decided by {made.user} at {show.cell(made.at)}: take {made.take}")
-    after = result(entry, made)
+    after = shown_record(result(entry, entry.decision), masked)
     show.facts(
         {
+            "  sides": made.sides or None,
             "  values": made.values or None,
             "  note": made.note,
             "  leaves": "no record" if after is None else after,
@@ -161,108 +274,36 @@ def _told(past: Sequence[History]) -> None:
     )
 
 
-def conflicts_resolve(
-    ids: Ids,
+# --- export ---
+
+
+def conflicts_export(
+    name: OneName = None,
     *,
-    take: Annotated[
-        Literal["source", "target", "merge"] | None, typer.Option(help="The side that wins.")
+    state: StateOption = "waiting",
+    field: FieldOption = None,
+    kind: KindOption = None,
+    text: TextOption = "",
+    older: OlderOption = None,
+    newer: NewerOption = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Else to stdout.")
     ] = None,
-    given: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="FIELD=VALUE",
-            help="A value of your own, before the side's; may be repeated.",
-        ),
-    ] = None,
-    null: Annotated[
-        list[str] | None, typer.Option(metavar="FIELD", help="Set this field to NULL.")
-    ] = None,
-    remark: Annotated[str, typer.Option("--note", help="Why, for the audit log.")] = "",
-    user: Annotated[
-        str | None, typer.Option(help="Who decides; the login name if not given.")
-    ] = None,
-    undo: Annotated[
-        bool, typer.Option("--undo", help="Take a decision back that is not written yet.")
-    ] = False,
-    as_json: JsonOption = False,
 ) -> None:
-    """Decide conflicts, and write that at once.
+    """Write conflicts as CSV, a line for each field that differs, oldest first."""
+    from syncline.review.export import csv_lines
+    from syncline.review.mask import masks_of
 
-    Where another run holds the lease, the next run writes it. A decision on what has moved since is
-    refused. Values without --take leave the other fields of the target as they are.
-    """
     project = the_project()
+    wanted = where(
+        project, name, state=state, field=field, kind=kind, text=text, older=older, newer=newer
+    )
     with the_store(project) as store:
-        if undo:
-            if take or given or null:
-                message = "--undo takes a decision back: it goes with no other choice"
-                raise InputError(message)
-            entries = [store.undo(entry_id) for entry_id in ids]
-        else:
-            entries = [
-                _decide(store, one, take or "values", _parse(one, given, null), remark, user)
-                for one in [store.conflict(entry_id) for entry_id in ids]
-            ]
-    codes = [] if undo else _write(project, entries)
-    with the_store(project) as store:
-        for entry in entries:
-            _after(store.conflict(entry.id), as_json=as_json)
-    end(codes)
-
-
-def _parse(entry: Entry, given: list[str] | None, null: list[str] | None) -> dict[str, Any]:
-    from syncline.review.typed import read_value
-
-    values: dict[str, Any] = {}
-    for pair in given or ():
-        name, equals, text = pair.partition("=")
-        if not equals:
-            message = f"--set {pair}: there is no `=`"
-            raise InputError(message, hint="--set FIELD=VALUE")
-        values[name] = read_value(entry, name, text)
-    return values | dict.fromkeys(null or ())
-
-
-def _decide(
-    store: Store, entry: Entry, take: Take, values: Mapping[str, Any], remark: str, user: str | None
-) -> Entry:
-    from syncline.review.queue import decision
-
-    who = user or getpass.getuser()
-    made = decision(entry, take, user=who, at=datetime.now(UTC), values=values, note=remark)
-    return store.decide(entry.id, made)
-
-
-def _write(project: Project, entries: Sequence[Entry]) -> list[int]:
-    """Write the decisions of each mapping, if its lease is free; the exit codes."""
-    from syncline.decide import apply_decisions
-
-    by_mapping: dict[str, list[int]] = defaultdict(list)
-    for entry in entries:
-        by_mapping[entry.mapping].append(entry.id)
-    codes: list[int] = []
-    for name in by_mapping:
-        try:
-            apply_decisions(project, name)
-        except LeaseHeld:
-            note(f"{name}: a run holds the lease; the decision is kept, and the next run writes it")
-        except SynclineError as error:
-            tell(error)
-            note(f"{name}: the decision is kept; it is written by the next run that ends well")
-            codes.append(error.exit_code)
-    return codes
-
-
-def _after(entry: Entry, *, as_json: bool) -> None:
-    if as_json:
-        show.line(content(entry))
-        return
-    saying = {
-        "applied": "written to the target",
-        "decided": "decided, not written yet",
-        "stale": "refused: a side has moved since; the next run shows it again",
-        "open": "open: look again, a side may have moved",
-        "superseded": "settled: the two sides agree",
-    }
-    typer.echo(f"conflict {entry.id}: {saying[entry.state.value]}")
+        lines = csv_lines(store.each_conflict(wanted), masks_of(project))
+        if output is None:
+            for line in lines:
+                typer.echo(line, nl=False)
+            return
+        with output.open("w", encoding="utf-8", newline="") as file:
+            written = sum(bool(file.write(line)) for line in lines)
+    note(f"{output}: {written - 1:,} lines")

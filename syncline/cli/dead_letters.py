@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from syncline.cli import show
+from syncline.cli.chosen import Limit, Offset, OneName
 from syncline.cli.command import (
     JsonOption,
     YesOption,
@@ -19,7 +20,6 @@ from syncline.cli.command import (
     the_project,
     the_store,
 )
-from syncline.cli.conflicts import Limit, Offset, OneName
 from syncline.cli.run import failed, told
 from syncline.errors import InputError, SynclineError
 

@@ -87,7 +87,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str =
         numbers = bool(content) and all(_is_number(row[index]) for row in content)
         shown.add_column(name, justify="right" if numbers else "left", overflow="fold")
     for row in content:
-        shown.add_row(*(Text(cell(value)) for value in row))  # Text: values are no markup
+        # Text: values are no markup
+        shown.add_row(*(v if isinstance(v, Text) else Text(cell(v)) for v in row))
     console().print(shown)
 
 

@@ -168,7 +168,7 @@ def test_status_says_where_a_mapping_stands(make: Make) -> None:
 
 def lose_the_store(bench: ProjectBench) -> None:
     """The control store's file is gone, with all that it knew."""
-    for path in (bench.folder / ".syncline").glob("*"):
+    for path in (bench.folder / ".syncline").glob("store.db*"):
         path.unlink()
 
 
@@ -232,3 +232,73 @@ def test_a_run_that_never_said_how_it_ended_is_called_interrupted(make: Make) ->
         found = {run.run_id: run.status for run in store.runs()}
     assert (found[cut], found[other]) == ("interrupted", "running")
     assert sorted(found.values()) == ["interrupted", "ok", "running"]
+
+
+# --- what a crash, a vanished source, and a rule leave behind ---
+
+
+@pytest.mark.parametrize(
+    ("take", "values"), [("source", {}), ("target", {}), ("values", {"name": "By hand"})]
+)
+def test_a_decision_that_was_written_before_a_crash_is_applied_once(
+    take: Any, values: dict[str, str], make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run died after its commit and before it could say so: the next one finds it written."""
+    bench, number = contested(make)
+    decided(bench, number, take, **values)
+
+    def dies(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "mark_applied", dies)
+        with pytest.raises(KeyboardInterrupt):
+            decide.apply_decisions(bench.project, "people")
+    left = bench.target.rows()[3]["name"]
+    assert bench.run().status == "ok"
+    with Store.open(bench.project.store_url) as store:
+        assert store.conflict(number).state is State.APPLIED
+        events = [event.event.value for event in store.history(number)]
+    assert events == ["opened", "decided", "applied"]
+    assert bench.target.rows()[3]["name"] == left
+
+
+def test_a_decision_on_a_record_that_left_the_source_ends(make: Make) -> None:
+    """Deletes are ignored, so no run would ever come back to it."""
+    bench, number = contested(make)
+    decided(bench, number, "source")
+    bench.source.remove(3)
+    assert decide.apply_decisions(bench.project, "people") == 0
+    with Store.open(bench.project.store_url) as store:
+        assert store.conflict(number).state is State.SUPERSEDED
+        assert "gone" in store.history(number)[-1].note
+
+
+def test_newer_changes_of_the_source_refresh_what_waits(make: Make) -> None:
+    """The target is left alone, and the history keeps what was there before."""
+    bench, number = contested(make)
+    bench.source.edit(3, name="Newer", updated_at=now())
+    assert bench.run().updated == 0
+    assert bench.target.rows()[3]["name"] == "From target"
+    with Store.open(bench.project.store_url) as store:
+        entry, past = store.conflict(number), store.history(number)
+    assert (entry.source or {})["name"] == "Newer"
+    assert [event.event.value for event in past] == ["opened", "refreshed"]
+    assert (past[1].source or {})["name"] == "From source"
+
+
+def test_a_rule_settles_a_key_that_waits_when_its_source_moves_again(make: Make) -> None:
+    """And the entry leaves the queue; the audit log names the rule."""
+    bench, number = contested(make)
+    (bench.folder / "rules").mkdir()
+    (bench.folder / "rules" / "people.yaml").write_text(
+        "- {field: name, when: source is longer, take: source}\n"
+    )
+    bench.source.edit(3, name="From source, at length", updated_at=now())
+    assert bench.run().queued == 0
+    assert bench.target.rows()[3]["name"] == "From source, at length"
+    with Store.open(bench.project.store_url) as store:
+        assert store.conflict(number).state is State.SUPERSEDED
+        (entry,) = store.audit_log("people")
+    assert entry.by == "rule name: source when source is longer"
+    assert entry.loser == {"name": "From target"}

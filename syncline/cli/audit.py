@@ -1,0 +1,45 @@
+"""`syncline conflicts audit`: who or what settled each record, when, why, and what lost."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from syncline.cli import show
+from syncline.cli.chosen import Limit, OneName
+from syncline.cli.command import JsonOption, the_project, the_store
+
+
+def conflicts_audit(
+    name: OneName = None,
+    *,
+    text: Annotated[str, typer.Option(help="With this in key, values, note or name.")] = "",
+    limit: Limit = 100,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what settled records (a strategy, rule or person), and what lost."""
+    from syncline.review.mask import masks_of, shown_record
+
+    project = the_project()
+    if name is not None:
+        project.mapping(name)
+    masks = masks_of(project)
+    with the_store(project) as store:
+        found = store.audit_log(name, limit, text or None)
+    told = [(entry, shown_record(entry.loser, masks(entry.mapping)) or {}) for entry in found]
+    if as_json:
+        for entry, loser in told:
+            show.line(asdict(entry) | {"loser": loser})
+        return
+    if not told:
+        typer.echo("nothing was settled yet")
+        return
+    show.table(
+        ("when", "mapping", "key", "kind", "by", "won", "lost", "note"),
+        [
+            (e.at, e.mapping, e.key, e.kind, e.by, e.winner, loser, e.note)
+            for e, loser in told
+        ],
+    )  # fmt: skip
