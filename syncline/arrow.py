@@ -107,6 +107,21 @@ def concatenated(*parts: Any) -> pa.Array[Any]:
     return _compute.binary_join_element_wise(*parts, "")
 
 
+def characters(column: pa.Array[Any]) -> pa.Array[Any]:
+    """How many characters each text has, as text."""
+    return _compute.utf8_length(column).cast(pa.string())
+
+
+def filled(column: pa.Array[Any], null: Any) -> pa.Array[Any]:
+    """The column with `null` in the place of NULL."""
+    return _compute.fill_null(column, null)
+
+
+def hexadecimal(column: pa.Array[Any]) -> pa.Array[Any]:
+    """Bytes as lower-case hexadecimal digits."""
+    return _pa.array([None if v is None else v.hex() for v in column.to_pylist()], pa.string())
+
+
 def replace(
     column: pa.Array[Any], mask: npt.NDArray[np.bool_], values: Sequence[Any]
 ) -> pa.Array[Any]:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import structlog
 
-from syncline import arrow, gone, ledger
+from syncline import arrow, gone, ledger, sides
 from syncline.baseline import encode_key
 from syncline.batch import Batch, Seen, see
 from syncline.classify import Presence
@@ -26,6 +26,7 @@ from syncline.difference import (
     sample,
     stands,
 )
+from syncline.digests import Side, held
 from syncline.errors import CheckpointVoid, GuardStopped
 from syncline.ledger import Document
 from syncline.read import pages
@@ -44,7 +45,9 @@ class VerifyReport:
 
     `read` source records are `equal`, `missing` on the target, `different` (`fields`: how many, by
     field), `late`, `apart` (by reason, see `syncline.difference.Standing`), `dead_letters`, or
-    `outside` of `where`. `extra` counts target records; None where they can't be told.
+    `outside` of `where`. `extra` counts target records; None where they can't be told. `by` says
+    how they were compared: by `checksums` that the databases computed, or each of the `records`,
+    mapped here, for the reason `why`. `travelled` records were read here to tell that.
     """
 
     mapping: str
@@ -60,6 +63,9 @@ class VerifyReport:
     apart: dict[str, int] = field(default_factory=dict[str, int])
     dead_letters: int = 0
     outside: int = 0
+    by: Literal["checksums", "records"] = "records"
+    why: str = ""
+    travelled: int = 0
     seconds: float = 0.0
     rows_per_second: int = 0
     checkpoint: str | None = None
@@ -85,8 +91,10 @@ class Comparison:
         keys: Suspects,
         limit: int,
         on_progress: Callable[[Progress], None] | None,
+        *,
+        each: bool = False,
     ) -> None:
-        self.run, self.keys = run, keys
+        self.run, self.keys, self._each = run, keys, each
         self.report = VerifyReport(run.name)
         self._store, self._limit, self._on_progress = store, limit, on_progress
         self._began = time.monotonic()
@@ -95,8 +103,13 @@ class Comparison:
     def compare(self, pause: float) -> None:
         """Look twice, and fill the report."""
         self._peek()
-        self._scan()
-        self._find_gone()
+        both = "each record was asked for" if self._each else sides.records(self.run)
+        if isinstance(both, str):
+            self.report.why = both
+            self._scan()
+            self._find_gone()
+        else:
+            self._sum(*both)
         if len(self.keys):
             time.sleep(pause)
             self._look()
@@ -123,6 +136,18 @@ class Comparison:
 
     # --- the first look: everything, once ---
 
+    def _sum(self, source: Side, target: Side) -> None:
+        """Compare checksums, and note the keys of what is not alike."""
+        run, report = self.run, self.report
+        whole, estimate = run.spec.ledger_key.is_integer, run.bound.source_info.row_estimate
+        with held(source, target, whole=whole, estimate=estimate) as both:
+            report.by, report.read, report.travelled = "checksums", both.source, both.travelled
+            report.equal = both.source - both.differing_at_source()
+            report.dead_letters = both.without_key()
+            for keys in both.differing(extra=gone.tells(run)):
+                self.keys.add(gone.possible(run, keys))
+        self._tell()
+
     def _scan(self) -> None:
         """Go through the source in key order, and note the keys of what is not alike."""
         run, shape = self.run, replace(self._terms.shape, ledger=False)
@@ -132,6 +157,7 @@ class Comparison:
             ):
                 self._scan_batch(page.batch)
                 self.report.read += page.read
+                self.report.travelled += page.read
                 self._tell()
 
     def _scan_batch(self, batch: Batch) -> None:
@@ -153,7 +179,7 @@ class Comparison:
 
     def _find_gone(self) -> None:
         run = self.run
-        if run.spec.ledger or run.mapping.exclusive:
+        if gone.tells(run):
             for batch in gone.find(run, self._terms.shape).batches:
                 self.keys.add(batch.ledger_keys)
 
@@ -246,8 +272,7 @@ class Comparison:
         report.missing = keys.count(Standing.MISSING)
         report.different = keys.count(Standing.DIFFERENT)
         extra = keys.count(Standing.EXTRA)
-        tells = self.run.spec.ledger or self.run.mapping.exclusive
-        report.extra = extra if tells or extra else None
+        report.extra = extra if gone.tells(self.run) or extra else None
         report.late = keys.late()
         names = list(self._terms.shape.fields)
         report.fields = {names[number]: count for number, count in keys.fields().items()}

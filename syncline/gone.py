@@ -1,25 +1,23 @@
 """Gone: which records the source does not have any more, and what follows for the target.
 
 A record is gone when a full key scan, begun after the run's own read, lacks it, and a probe by key
-in a newer snapshot lacks it too. The comparison is done by DuckDB on disk, so that its memory does
-not grow with the table.
+in a newer snapshot lacks it too. The scan is one of checksums by groups of keys where the databases
+compute them (`digests`), so that only the keys of groups that differ travel.
 """
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
+import structlog
 
-from syncline import arrow
-from syncline.baseline import SOURCE_GONE, decode_key, encode_key
+from syncline import arrow, sides
+from syncline.baseline import decode_key
 from syncline.batch import Batch, Shape, gone_batch
+from syncline.digests import held
 from syncline.endpoints.base import ROW, Transaction
 from syncline.guard import check_deletes
 from syncline.settle import Outcome, settle
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
     from syncline.run import Opened
     from syncline.sync import Syncing
 
-BATCH = 10_000
+log: structlog.stdlib.BoundLogger = structlog.get_logger("syncline")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,62 +55,42 @@ def reconcile(syncing: Syncing) -> None:
 
 def find(run: Opened, shape: Shape) -> Gone:
     """The records that came from the source and that it has no more, proven; writes nothing."""
-    if not (run.spec.ledger or run.mapping.exclusive):
+    if not tells(run):
         return Gone((), 0)  # nothing tells our records from the target's own
     with (
-        tempfile.TemporaryDirectory(prefix="syncline-") as folder,
-        duckdb.connect(str(Path(folder) / "keys.duckdb")) as db,
+        run.target.begin(run.spec, write=False) as tx,
+        held(
+            sides.source_keys(run),
+            sides.our_keys(run, tx),
+            whole=run.spec.ledger_key.is_integer,
+            estimate=run.bound.source_info.row_estimate,
+        ) as both,
     ):
-        known = _gather(db, run)
-        missing = list(_missing(db))
+        log.debug("keys compared", travelled=both.travelled, ours=both.target, theirs=both.source)
+        missing, known = list(both.missing_at_source()), both.target
     proven = [_proven(run, shape, keys) for keys in missing]
     return Gone(tuple(batch for batch in proven if batch is not None), known)
 
 
+def tells(run: Opened) -> bool:
+    """Whether records that came from the source can be told from the target's own."""
+    return run.spec.ledger or run.mapping.exclusive
+
+
+def possible(run: Opened, keys: pa.Array[Any]) -> pa.Array[Any]:
+    """Those of the ledger keys that the source could have: a number too large for its column is
+    the key of a record of the target's own.
+    """
+    kind = next(iter(run.source_key.values())).arrow
+    if not run.spec.ledger_key.is_integer or kind == keys.type:
+        return keys
+    bound = 1 << (kind.bit_width - 1)
+    numbers = arrow.numbers(keys)
+    return arrow.keep(keys, (numbers >= -bound) & (numbers < bound))
+
+
 def _settle(tx: Transaction, batch: Batch, syncing: Syncing) -> Outcome:
     return settle(tx, batch, syncing.terms)
-
-
-def _gather(db: duckdb.DuckDBPyConnection, run: Opened) -> int:
-    """Load the source's keys and ours into tables; the number of ours."""
-    kind = "bigint" if run.spec.ledger_key.is_integer else "varchar"
-    db.execute("set memory_limit = '512MB'")
-    db.execute(f"create table theirs (k {kind})")
-    db.execute(f"create table ours (k {kind})")
-    for keys in run.source.keys(run.read):
-        _append(db, "theirs", encode_key(keys, run.source_key))
-    with run.target.begin(run.spec, write=False) as tx:
-        for keys in _our_keys(tx, run):
-            _append(db, "ours", keys)
-    ((count,),) = db.execute("select count(*) from ours").fetchall()
-    return int(count)
-
-
-def _append(db: duckdb.DuckDBPyConnection, table: str, keys: pa.Array[Any]) -> None:
-    db.register("incoming", pa.table({"k": keys}))
-    db.execute(f"insert into {table} select k from incoming")  # noqa: S608 (our own two names)
-    db.unregister("incoming")
-
-
-def _our_keys(tx: Transaction, run: Opened) -> Iterator[pa.Array[Any]]:
-    """The ledger keys of the records that came from the source, as far as we know."""
-    if run.spec.ledger:
-        for rows in tx.ledger_scan():
-            here = (rows["gone"].to_numpy() & SOURCE_GONE) == 0
-            yield arrow.keep(arrow.one_chunk(rows["k"]), here)
-        return
-    for keys in tx.scan_keys():
-        source = keys.rename_columns(list(run.source_key))
-        yield encode_key(
-            source.cast(pa.schema([(n, t.arrow) for n, t in run.source_key.items()])),
-            run.source_key,
-        )
-
-
-def _missing(db: duckdb.DuckDBPyConnection) -> Iterator[pa.Array[Any]]:
-    rows = db.sql("select k from ours anti join theirs using (k)").to_arrow_table()
-    for start in range(0, rows.num_rows, BATCH):
-        yield rows.slice(start, BATCH).column("k").combine_chunks()
 
 
 def _proven(run: Opened, shape: Shape, ledger_keys: pa.Array[Any]) -> Batch | None:

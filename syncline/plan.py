@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from syncline import drift, gone, ledger
+from syncline import drift, gone, ledger, sides
 from syncline.baseline import decode_key
 from syncline.batch import Batch, Seen, record
 from syncline.classify import Effect, FieldEffect, Presence
@@ -42,8 +42,9 @@ class PlanReport:
     """What a run would do.
 
     `counts` by effect; `samples` a few records of each, with target now and would-be. `stopped` is
-    the guard that would stop the run, if one would; `drift` what became of the columns since the
-    last run; `detect` how edits of the target are noticed. `steps` is one record's way (`--key`).
+    the guard that would stop the run, if one would; `keys` how what is gone is told; `drift` what
+    became of the columns since the last run; `detect` how edits of the target are noticed. `steps`
+    is one record's way (`--key`).
     """
 
     mapping: str
@@ -54,6 +55,7 @@ class PlanReport:
     counts: Counter[str] = field(default_factory=Counter[str])
     samples: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     stopped: str = ""
+    keys: str = ""
     drift: list[str] = field(default_factory=list[str])
     detect: str = ""
     warnings: list[str] = field(default_factory=list[str])
@@ -129,6 +131,8 @@ def _gone(run: Opened, terms: Terms, report: PlanReport, limit: int) -> None:
     """What would be deleted, or contested, because the source has it no more."""
     if report.mode == "delta" and run.mapping.deletes.reconcile != "always":
         return
+    why = sides.why_keys_travel(run)
+    report.keys = f"by all keys: {why}" if why else "by checksums of keys"
     found = gone.find(run, terms.shape)
     for batch in found.batches:
         _judge(run, terms, batch, report, limit)

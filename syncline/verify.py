@@ -2,9 +2,12 @@
 
 What is guaranteed:
 
-- Every source record of one snapshot is mapped as a run maps it, and compared field by field, by
-  64-bit fingerprints of canonical values, with the target record of its key. So PostgreSQL compares
-  with MongoDB, and `1.0` equals `1.00`. Nothing is written but the run's entry in the store.
+- Where each field is a plain column whose values both databases write alike (`syncline.spelling`),
+  they compute checksums of the records by groups of keys, and only the records of groups that
+  differ are looked at. Else every source record of one snapshot is mapped as a run maps it, and
+  compared field by field, by 64-bit fingerprints of canonical values, with the target record of its
+  key. So PostgreSQL compares with MongoDB, and `1.0` equals `1.00`. The report says which way was
+  taken, and why. Nothing is written but the run's entry in the store.
 - Nothing is called different on one look. What differs in the first is read again on both sides
   after a pause, and the second look decides. What differs in both and has a reason to (a conflict
   that waits, a decision, an edit that the strategy keeps) is `apart`, and counted by reason.
@@ -50,14 +53,18 @@ def verify(
     *,
     limit: int = 10,
     pause: float = PAUSE,
+    each: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> VerifyReport:
-    """Compare the two sides of a mapping; `limit` samples are shown.
+    """Compare the two sides of a mapping; `limit` samples are shown. `each` trusts no checksum: all
+    records are read and compared here.
 
     Takes no lease and disturbs no run. Raises as `plan` does, and InputError where there is no
     target table yet.
     """
-    with compared(project, name, limit=limit, pause=pause, on_progress=on_progress) as comparison:
+    with compared(
+        project, name, limit=limit, pause=pause, each=each, on_progress=on_progress
+    ) as comparison:
         return comparison.report
 
 
@@ -68,6 +75,7 @@ def compared(
     *,
     limit: int,
     pause: float = PAUSE,
+    each: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Generator[Comparison]:
     """A comparison that has been made and recorded, with the keys that differ at hand."""
@@ -79,7 +87,7 @@ def compared(
                 hint=f"syncline run {name}",
             )
         with suspects(whole_numbers=run.spec.ledger_key.is_integer) as keys:
-            comparison = Comparison(run, store, keys, limit, on_progress)
+            comparison = Comparison(run, store, keys, limit, on_progress, each=each)
             _record(comparison, store, pause)
             yield comparison
 

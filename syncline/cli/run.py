@@ -212,7 +212,7 @@ def _planned(report: PlanReport) -> None:
     if report.mode != "key":
         typer.echo(f"{report.mapping}: {report.mode} of {report.read:,}: {counts or 'nothing'}")
         show.facts({"  promise": f"{report.guarantee}: {report.why}", "  stops": report.stopped})
-        show.facts({"  drift": "; ".join(report.drift)})
+        show.facts({"  drift": "; ".join(report.drift), "  gone": report.keys})
         show.facts({"  warning": " | ".join(report.warnings)})
     for step in report.steps:
         content = {name: value for name, value in step.items() if name != "step"}

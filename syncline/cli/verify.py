@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from syncline.difference import Sample
     from syncline.repair import RepairReport
 
+Each = Annotated[
+    bool, typer.Option("--each", help="Read and compare each record here, without checksums.")
+]
 Limit = Annotated[int, typer.Option(min=0, help="Records shown that are not alike.")]
 
 
@@ -28,6 +31,7 @@ def verify(
     *,
     everything: All = False,
     limit: Limit = 10,
+    each: Each = False,
     as_json: JsonOption = False,
 ) -> None:
     """Say whether both sides hold the same.
@@ -43,7 +47,7 @@ def verify(
     for name in chosen(project, names, everything=everything):
         try:
             with bar(name) as report:
-                found = look(project, name, limit=limit, on_progress=report)
+                found = look(project, name, limit=limit, each=each, on_progress=report)
         except SynclineError as error:
             codes.append(failed(name, error, as_json=False, mode=None))
             continue
@@ -112,7 +116,8 @@ def sentence(report: VerifyReport) -> str:
     ]
     unknown = "" if report.extra is not None else "; extra records can't be told (no ledger)"
     told = ", ".join(part for part in parts if part)
-    return f"{report.mapping}: {report.status}: {told}{unknown}, {report.seconds:.1f} s"
+    way = "by checksums" if report.by == "checksums" else "each compared"
+    return f"{report.mapping}: {report.status}: {told}{unknown}; {way}, {report.seconds:.1f} s"
 
 
 def repaired(report: RepairReport) -> str:

@@ -22,6 +22,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from syncline.endpoints.digest import Digest, DigestSpec
 from syncline.endpoints.exchange import (
     LEDGER_SCHEMA,
     ROW,
@@ -56,6 +57,8 @@ __all__ = [
     "Column",
     "Comparison",
     "DeltaBy",
+    "Digest",
+    "DigestSpec",
     "Endpoint",
     "Fetched",
     "ForeignKey",
@@ -166,6 +169,10 @@ class Source(Protocol):
         """Every key of the table in one new snapshot, in batches; `filters` are not applied."""
         ...
 
+    def digest(self, spec: DigestSpec) -> Digest | str:
+        """Checksums of a table's records, or in one clause why this database can't compute them."""
+        ...
+
     def duplicate_keys(self, table: str, key: Sequence[str]) -> Sequence[tuple[Any, ...]]:
         """Up to five keys that more than one record has, or that have a NULL; empty where the key
         is unique.
@@ -273,6 +280,12 @@ class Transaction(Protocol):
 
     def ledger_scan(self) -> Iterator[pa.Table]:
         """All ledger rows (`k`, `gone`, `hold`), in batches."""
+        ...
+
+    def ledger_digest(self) -> Digest | None:
+        """Checksums of the ledger's keys whose source is not gone; None where this database can't
+        compute them.
+        """
         ...
 
     def ledger_holds(self) -> pa.Table:

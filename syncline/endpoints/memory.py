@@ -25,6 +25,7 @@ from syncline.endpoints.base import (
     TableInfo,
     TargetSpec,
 )
+from syncline.endpoints.digest import Digest, DigestSpec
 from syncline.endpoints.fit import Unfit, from_arrow
 from syncline.endpoints.memory_read import GUARANTEES, MemoryRead, record_table
 from syncline.endpoints.memory_store import Row, Store, Table
@@ -162,6 +163,10 @@ class MemoryEndpoint:
         rows = [cell.value for cell in self._store.snapshot(table.space).values()]
         for start in range(0, len(rows), spec.batch_rows):
             yield record_table(rows[start : start + spec.batch_rows], types)[0]
+
+    def digest(self, spec: DigestSpec) -> Digest | str:  # noqa: ARG002
+        """See `base.Source.digest`."""
+        return "the memory computes no checksums"
 
     def duplicate_keys(self, table: str, key: Sequence[str]) -> Sequence[tuple[Any, ...]]:
         """Give up to five keys that more than one record has, or that have a NULL."""

@@ -206,6 +206,9 @@ class MemoryTransaction:
             part = self._ledger_table(rows[start : start + _SCAN_ROWS])
             yield part.select(["k", "gone", "hold"])
 
+    def ledger_digest(self) -> None:
+        """See `base.Transaction.ledger_digest`."""
+
     def ledger_holds(self) -> pa.Table:
         """Give the ledger rows with a hold."""
         rows = [(*key, *cell.value) for key, cell in self._cells(self._ledger).items()]

@@ -24,6 +24,7 @@ from syncline.endpoints.base import (
     TableInfo,
     TargetSpec,
 )
+from syncline.endpoints.digest import Digest, DigestSpec
 from syncline.endpoints.mongo_connection import Connection, Document, Documents, Tls
 from syncline.endpoints.mongo_describe import describe, identity, object_id_paths, sample
 from syncline.endpoints.mongo_documents import Documents as TargetDocuments
@@ -177,6 +178,10 @@ class MongoEndpoint:
         for documents in pages.after():
             arrays, _ = source_columns(documents, types)
             yield pa.table(arrays).drop_null()
+
+    def digest(self, spec: DigestSpec) -> Digest | str:  # noqa: ARG002
+        """See `base.Source.digest`."""
+        return "mongodb computes no checksums"
 
     @reporting()
     def duplicate_keys(self, table: str, key: Sequence[str]) -> Sequence[tuple[Any, ...]]:

@@ -117,6 +117,9 @@ class MongoTransaction:
         """Give `k`, `gone` and `hold` of all ledger rows, in batches."""
         return self._ledger.scan()
 
+    def ledger_digest(self) -> None:
+        """See `base.Transaction.ledger_digest`."""
+
     @reporting()
     def ledger_holds(self) -> pa.Table:
         """Give the ledger rows with a hold."""

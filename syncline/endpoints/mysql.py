@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from ipaddress import ip_address
 from typing import Any, Final
@@ -14,13 +14,15 @@ from sqlalchemy import URL, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 
 from syncline.endpoints.base import DeltaBy, Guarantee, Pulse, TableInfo, TargetSpec
+from syncline.endpoints.digest import Digest, DigestSpec
 from syncline.endpoints.mysql_catalog import place_of, table_info, table_names
 from syncline.endpoints.mysql_dialect import MysqlDialect
+from syncline.endpoints.mysql_digest import MysqlDigest, streamed, table_query
 from syncline.endpoints.mysql_transaction import LEDGER_KEY_BYTES, MysqlTransaction
 from syncline.endpoints.mysql_values import column_type, native_type
 from syncline.endpoints.sql import UNTRACKED, SqlEndpoint, Start
 from syncline.endpoints.sql_dialect import STATE, state_name
-from syncline.endpoints.sql_session import Session
+from syncline.endpoints.sql_session import Row, Session
 from syncline.endpoints.sql_values import Field
 from syncline.endpoints.sql_write import SqlTransaction
 from syncline.errors import InputError
@@ -215,6 +217,22 @@ class MysqlEndpoint(SqlEndpoint):
         self._begin(session, self.dialect.begin_snapshot)
         told = horizon(at, cursor.name, info.identity)
         return told, self.bounded, changed if start else None
+
+    def digest(self, spec: DigestSpec) -> Digest | str:
+        """See `base.Source.digest`."""
+        info = self._told(spec.table)
+        conditions, params = self.filtered(spec.filters, info)
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        of = table_query(self.dialect, info, spec, where)
+        if isinstance(of, str):
+            return of
+
+        def run(query: str, params: tuple[Any, ...]) -> Iterator[list[Row]]:
+            with self._session() as session:
+                self.snapshot(session, info, None, None)
+                yield from streamed(session, self.dialect, query, params)
+
+        return MysqlDigest(of, params, run, whole=spec.whole)
 
     def transaction(
         self,

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final, cast
 
 from syncline.endpoints.base import Fetched, Mask, Refused, TableInfo, TargetSpec, Written
+from syncline.endpoints.digest import Digest
 from syncline.endpoints.mysql_catalog import place_of
 from syncline.endpoints.mysql_dialect import MysqlDialect
+from syncline.endpoints.mysql_digest import MysqlDigest, ledger_query, streamed
+from syncline.endpoints.sql_dialect import state_name
 from syncline.endpoints.sql_lookup import condition_for
 from syncline.endpoints.sql_session import Row, Session
 from syncline.endpoints.sql_values import Field
@@ -73,6 +76,16 @@ class MysqlTransaction(SqlTransaction):
     def unpacked(self, key: Any) -> Any:
         """See `Ledger.unpacked`."""
         return key.decode() if isinstance(key, bytes) else key
+
+    def ledger_digest(self) -> Digest | None:
+        """See `base.Transaction.ledger_digest`."""
+        if not self._has(state_name(self._mapping)):
+            return None
+
+        def run(query: str, params: tuple[Any, ...]) -> Iterator[list[Row]]:
+            return streamed(self._session, self._dialect, query, params)
+
+        return MysqlDigest(ledger_query(self._table, whole=self._whole), (), run, whole=self._whole)
 
     def insert(self, rows: Any) -> Written:
         """See `base.Transaction.insert`."""

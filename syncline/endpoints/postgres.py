@@ -9,6 +9,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from syncline.endpoints import postgres_catalog as catalog
+from syncline.endpoints import postgres_digest as digest
 from syncline.endpoints import postgres_ledger as ledger
 from syncline.endpoints import postgres_source as source
 from syncline.endpoints.base import (
@@ -23,6 +24,7 @@ from syncline.endpoints.base import (
     TargetSpec,
     Transaction,
 )
+from syncline.endpoints.digest import Digest, DigestSpec
 from syncline.endpoints.postgres_read import LOCK
 from syncline.endpoints.postgres_session import Pool, Tls
 from syncline.endpoints.postgres_sql import ident, literal
@@ -127,6 +129,10 @@ class PostgresEndpoint:
     def keys(self, spec: ReadSpec) -> Iterator[pa.Table]:
         """See `Source.keys`."""
         return source.all_keys(self._pool, spec)
+
+    def digest(self, spec: DigestSpec) -> Digest | str:
+        """See `Source.digest`."""
+        return digest.table_digest(self._pool, spec)
 
     def duplicate_keys(self, table: str, key: Sequence[str]) -> Sequence[tuple[Any, ...]]:
         """See `Source.duplicate_keys`."""

@@ -12,7 +12,9 @@ import pyarrow as pa
 from syncline import arrow
 from syncline.endpoints.base import LEDGER_SCHEMA, ROW, StateRow, TargetSpec
 from syncline.endpoints.bisect import RowsRefused
+from syncline.endpoints.digest import Digest
 from syncline.endpoints.postgres_catalog import LEDGER_PREFIX, STATE_TABLE
+from syncline.endpoints.postgres_digest import ledger_digest
 from syncline.endpoints.postgres_session import Session
 from syncline.endpoints.postgres_sql import array_literal, ident, literal
 from syncline.errors import RunFailed
@@ -235,6 +237,12 @@ class Ledger:
     def scan_query(self) -> str | None:
         """The query of `Transaction.ledger_scan`; None where there is no ledger."""
         return SCAN.format(table=self._table) if self._there else None
+
+    def digest(self) -> Digest | None:
+        """See `Transaction.ledger_digest`."""
+        if not self._there:
+            return None
+        return ledger_digest(self._session, self._table, whole=self._key.is_integer)
 
     def put(self, rows: pa.Table, *, fresh: bool) -> None:
         """See `Transaction.ledger_put`. Fresh rows go straight in: 1.7 s a million, upserted 5."""

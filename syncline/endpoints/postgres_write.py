@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from syncline.endpoints.base import Column, Fetched, Mask, StateRow, TargetSpec, Written
 from syncline.endpoints.bisect import RowsRefused, bisect
+from syncline.endpoints.digest import Digest
 from syncline.endpoints.postgres_catalog import PgTable, require
 from syncline.endpoints.postgres_ledger import Ledger, State
 from syncline.endpoints.postgres_read import KEYS, Selection, by_key_query
@@ -123,6 +124,10 @@ class PostgresTransaction:
         """See `Transaction.ledger_scan`."""
         query = self._ledger.scan_query()
         return self._scan(query) if query else iter(())
+
+    def ledger_digest(self) -> Digest | None:
+        """See `Transaction.ledger_digest`."""
+        return self._ledger.digest()
 
     def ledger_holds(self) -> pa.Table:
         """See `Transaction.ledger_holds`."""

@@ -15,6 +15,7 @@ import pyarrow as pa
 from sqlalchemy import Engine
 
 from syncline.endpoints.base import (
+    Comparison,
     DeltaBy,
     Guarantee,
     Mode,
@@ -26,6 +27,7 @@ from syncline.endpoints.base import (
     TargetSpec,
     Transaction,
 )
+from syncline.endpoints.digest import Digest, DigestSpec
 from syncline.endpoints.sql_dialect import Dialect, Term, fields_of, is_unique, state_name
 from syncline.endpoints.sql_lookup import look_up
 from syncline.endpoints.sql_read import Pass, SqlRead
@@ -61,6 +63,7 @@ class SqlEndpoint(ABC):
     Sessions come from a pool; a read holds one until it is closed, a transaction likewise.
     """
 
+    product: str
     engine: Engine
     bounded: Guarantee
     """What a delta by a cursor promises here."""
@@ -128,6 +131,10 @@ class SqlEndpoint(ABC):
     @abstractmethod
     def pulse_of(self, session: Session) -> Pulse:
         """What `pulse` tells, by a session."""
+
+    def digest(self, spec: DigestSpec) -> Digest | str:  # noqa: ARG002 - one that can overrides it
+        """See `base.Source.digest`."""
+        return f"{self.product} computes no checksums"
 
     def check_writable(self, session: Session, table: str) -> None:  # noqa: B027 - may be nothing
         """Raise InputError where the table can't take part in a transaction."""
@@ -326,7 +333,7 @@ class SqlEndpoint(ABC):
         )
         if mode == "delta" and spec.cursor:
             return self._delta_passes(fields[spec.cursor], by_key, changed)
-        where, params = self._filtered(spec, info)
+        where, params = self.filtered(spec.filters, info)
         if mode == "backfill" and window is not None:
             conditions, bounds = self._windowed(spec, fields, window)
             where, params = (*where, *conditions), (*params, *bounds)
@@ -342,10 +349,13 @@ class SqlEndpoint(ABC):
         condition, params = changed or (f"NOT {apart}", ())
         return Pass((condition,), params, order), Pass((apart,), (), by_key)
 
-    def _filtered(self, spec: ReadSpec, info: TableInfo) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    def filtered(
+        self, filters: Sequence[Comparison], info: TableInfo
+    ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+        """Give the conditions of the filters that mean the same here, and their parameters."""
         pairs = [
             (sql, one.value)
-            for one in spec.filters
+            for one in filters
             if one.column in info.columns
             and (sql := self.dialect.filter(info.columns[one.column], one.op)) is not None
         ]

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from syncline.endpoints.base import LEDGER_SCHEMA, ROW, StateRow, TargetSpec
 from syncline.endpoints.bisect import RowsRefused
+from syncline.endpoints.digest import Digest
 from syncline.endpoints.sql_dialect import STATE, Dialect, state_name
 from syncline.endpoints.sql_session import KeyTaken, Row, Session
 from syncline.errors import RunFailed
@@ -172,6 +173,10 @@ class Ledger(ABC):
                 return
             yield self._told(rows).select(["k", "gone", "hold"])
             after = (rows[-1][0],)
+
+    def ledger_digest(self) -> Digest | None:
+        """See `base.Transaction.ledger_digest`."""
+        return None
 
     def ledger_holds(self) -> pa.Table:
         """See `base.Transaction.ledger_holds`."""

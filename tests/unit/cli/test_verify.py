@@ -29,7 +29,7 @@ def test_equal_sides_end_with_0(cli: Cli) -> None:
     result = cli("verify", "customers")
     assert result.exit_code == 0, result.stderr
     (line,) = result.stdout.splitlines()
-    assert line.startswith("customers: equal: 5 read, 5 equal, ")
+    assert line.startswith("customers: equal: 5 read, 5 equal; each compared, ")
 
 
 def test_sides_that_differ_end_with_5_and_show_where(synced: Place, cli: Cli) -> None:
@@ -53,8 +53,8 @@ def test_json_is_one_object_a_mapping(synced: Place, cli: Cli) -> None:
     (found,) = lines(result)
     assert list(found) == [
         "mapping", "run_id", "status", "read", "equal", "missing", "extra", "different", "fields",
-        "late", "apart", "dead_letters", "outside", "seconds", "rows_per_second", "checkpoint",
-        "samples",
+        "late", "apart", "dead_letters", "outside", "by", "why", "travelled", "seconds",
+        "rows_per_second", "checkpoint", "samples",
     ]  # fmt: skip
     assert (found["status"], found["different"], found["fields"]) == ("differs", 1, {"email": 1})
     assert found["samples"] == [
