@@ -1,7 +1,8 @@
 """Real databases for every test that asks for one; each server is started once, when first needed.
 
-`SYNCLINE_REQUIRE=postgres,mariadb,mongo` makes a missing server a failure where it is otherwise a
-skip, and fails a whole run (not one with `--partial`) in which no test used a server it names.
+`SYNCLINE_REQUIRE=postgres,mariadb,mongo,chromium` makes a missing one a failure where it is
+otherwise a skip, and fails a whole run (not one with `--partial`) in which no test used one it
+names.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from syncline.testing import servers
 from syncline.testing.servers import Kind, Server, Unavailable
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
+BROWSER = "chromium"
+"""May be required too: `tests/browser` says whether it was there."""
 
 NewDatabase = Callable[[str], str]
 """Gives the URL of a new, empty database of a kind: postgres, mariadb, sqlite or mongo."""
@@ -104,8 +107,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     named = os.environ.get("SYNCLINE_REQUIRE", "").replace(",", " ").split()
-    if unknown := sorted(set(named) - set(KINDS)):
-        raise pytest.UsageError(f"SYNCLINE_REQUIRE: unknown {', '.join(unknown)}; known: {KINDS}")
+    known = {*KINDS, BROWSER}
+    if unknown := sorted(set(named) - known):
+        raise pytest.UsageError(f"SYNCLINE_REQUIRE: unknown {', '.join(unknown)}; known: {known}")
     config.stash[SERVERS] = Servers(frozenset(named))
 
 

@@ -179,7 +179,7 @@
 
   // --- one conflict ----------------------------------------------------------------------------
   function startEdit() {
-    const field = find('textarea[data-key="e"]') || find('#decide textarea');
+    const field = find('textarea[data-edit]') || find('#decide textarea');
     if (!field) return;
     field.closest("details")?.setAttribute("open", "");
     field.focus();

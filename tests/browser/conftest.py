@@ -1,0 +1,97 @@
+"""Chromium, as its user meets the review app: skipped by name where there is none."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.browser.review_bench import ReviewBench, Serving
+from tests.conftest import BROWSER, SERVERS
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+Open = Callable[..., Page]
+
+
+def executable() -> str | None:
+    """The browser: SYNCLINE_CHROMIUM, else what is installed."""
+    named = os.environ.get("SYNCLINE_CHROMIUM")
+    return named or next(filter(None, map(shutil.which, NAMES)), None)
+
+
+@pytest.fixture(scope="session")
+def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
+    """One Chromium for the session."""
+    held = request.config.stash[SERVERS]
+    path = executable()
+    if path is None:
+        reason = f"no Chromium: none of {', '.join(NAMES)} is installed"
+        held.tell({BROWSER: [f"none: {reason}"]})
+        if BROWSER in held.required:
+            pytest.fail(f"SYNCLINE_REQUIRE names {BROWSER}, but: {reason}", pytrace=False)
+        pytest.skip(reason)
+    with sync_playwright() as playwright:
+        # Root, as in a container, can't have Chromium's sandbox.
+        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        held.tell({BROWSER: [f"Chromium {started.version}"]})
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> ReviewBench:
+    """Twelve customers in step."""
+    return ReviewBench(tmp_path / "project")
+
+
+@pytest.fixture
+def serve(bench: ReviewBench) -> Iterator[Callable[..., Serving]]:
+    """Serves the app on the project; ended with the test."""
+    running: list[Serving] = []
+
+    def start(**options: object) -> Serving:
+        running.append(Serving(bench.project, **options))  # type: ignore[arg-type]
+        return running[-1]
+
+    yield start
+    for one in running:
+        one.stop()
+
+
+@pytest.fixture
+def sign_in(browser: Browser) -> Iterator[Open]:
+    """Opens a page as somebody who came by a link, in a browser profile of their own; at the end no
+    page may have had an error on its console.
+    """
+    told: list[str] = []
+    contexts = []
+
+    def opened(serving: Serving, path: str = "/conflicts", **options: object) -> Page:
+        context = browser.new_context(**options)  # type: ignore[arg-type]
+        context.set_default_timeout(30_000)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: told.append(str(error)))
+        page.on(
+            "console",
+            # A refusal (409, 422) is logged by the browser as an error; it is what was asked for.
+            lambda line: (
+                told.append(line.text)
+                if line.type == "error"
+                and "the server responded with a status of 4" not in line.text
+                else None
+            ),
+        )
+        page.goto(
+            f"{serving.link}&to={path}" if serving.access.proxy is None else serving.url + path
+        )
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert told == []
