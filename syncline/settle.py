@@ -308,5 +308,8 @@ def _letter(
     source = record(batch.source, row) if batch.source is not None else record(batch.values, row)
     misfit = batch.dead.get(row)
     if misfit is not None and source.get(misfit.field, misfit) is None:
-        source = {**source, misfit.field: misfit.value}  # what could not be read is NULL in the batch
+        source = {
+            **source,
+            misfit.field: misfit.value,
+        }  # what could not be read is NULL in the batch
     return DeadLetter(terms.shape.mapping, key, source, error, stage, terms.run_id, name)
