@@ -81,6 +81,11 @@ def known(project: Project) -> dict[str, Tables]:
     return {name: tables for name, tables in found.items() if tables is not None}
 
 
+def known_of(project: Project, name: str) -> Tables | None:
+    """The tables of one mapping, if a run of this project has seen them."""
+    return _read(project.root / ".syncline" / FOLDER / f"{name}.json")
+
+
 def _side(info: TableInfo, used: Mapping[str, str]) -> Side:
     """The columns that the mapping uses, whose types a document has from the mapping alone."""
     native = {name: column.native for name, column in info.columns.items()}

@@ -1,7 +1,15 @@
 """syncline in Dagster: mappings as assets. Nothing else imports dagster (extra `[dagster]`)."""
 
 from syncline.dagster.config import Allow, SyncConfig, SyncMode
-from syncline.dagster.definitions import build_definitions
+from syncline.dagster.definitions import Parts, build_definitions, parts_of
 from syncline.dagster.pools import register_pools
 
-__all__ = ["Allow", "SyncConfig", "SyncMode", "build_definitions", "register_pools"]
+__all__ = [
+    "Allow",
+    "Parts",
+    "SyncConfig",
+    "SyncMode",
+    "build_definitions",
+    "parts_of",
+    "register_pools",
+]

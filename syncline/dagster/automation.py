@@ -18,21 +18,6 @@ _SHORTEST_WINDOW: Final = timedelta(minutes=1)
 """Dagster takes no freshness policy below this."""
 
 
-def automated(
-    asset: dg.AssetsDefinition, mapping: Mapping, keys: MappingOf[str, dg.AssetKey]
-) -> dg.AssetsDefinition:
-    """The mapping's asset with its condition, its freshness policy, and the connections it uses."""
-
-    def with_all(spec: dg.AssetSpec) -> dg.AssetSpec:
-        return spec.replace_attributes(  # pyright: ignore[reportUnknownMemberType] (no argument)
-            tags={**spec.tags, **connection_tags(mapping)},
-            automation_condition=condition_of(mapping, keys),
-            freshness_policy=freshness_of(mapping),
-        )
-
-    return asset.map_asset_specs(with_all)
-
-
 def connection_tags(mapping: Mapping) -> dict[str, str]:
     """One tag for each connection, with what it is to the mapping: `source`, `target` or `both`."""
     source, target = mapping.source.connection, mapping.target.connection

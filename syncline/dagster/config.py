@@ -12,6 +12,7 @@ from pydantic import Field
 from syncline.errors import InputError
 
 if TYPE_CHECKING:
+    from syncline.batch import Batch
     from syncline.sync import Progress, RunOptions
 
 MAX_BATCH = 1_000_000
@@ -62,6 +63,10 @@ class SyncConfig(dg.Config):
         default=None,
         description="Backfill up to this value of the cursor column, itself left out (UTC).",
     )
+    dry_run: bool = Field(
+        default=False,
+        description="Write nothing: an observation of the asset says what the run would do.",
+    )
     allow: list[Allow] = Field(
         default=[],
         description="Guards that this run may pass: "
@@ -75,13 +80,14 @@ def options_of(
     *,
     trigger: str,
     on_progress: Callable[[Progress], None],
+    on_batch: Callable[[Batch], None],
     cancelled: Callable[[], bool],
 ) -> RunOptions:
     """The engine's options. Raises InputError (exit 2) for a config that no run can follow."""
     from syncline.endpoints.base import Range
     from syncline.sync import RunOptions
 
-    _check(config)
+    check(config)
     windowed = config.window_start is not None or config.window_end is not None
     return RunOptions(
         mode="backfill" if windowed else config.mode.value,
@@ -90,11 +96,13 @@ def options_of(
         window=Range("cursor", config.window_start, config.window_end) if windowed else None,
         trigger=trigger,
         on_progress=on_progress,
+        on_batch=on_batch,
         cancelled=cancelled,
     )
 
 
-def _check(config: SyncConfig) -> None:
+def check(config: SyncConfig) -> None:
+    """Raises InputError (exit 2) for a config that no run can follow."""
     size, start, end = config.batch_size, config.window_start, config.window_end
     if size is not None and not 1 <= size <= MAX_BATCH:
         raise InputError(f"batch_size is {size}: it goes from 1 to {MAX_BATCH:,}")
@@ -102,6 +110,11 @@ def _check(config: SyncConfig) -> None:
         raise InputError("an empty window_start or window_end", hint="leave it out for an open end")
     if start is not None and start == end:
         raise InputError(f"the window from {start} to {end} is empty: its end is not part of it")
+    if config.dry_run and (start or end):
+        raise InputError(
+            "a dry run takes no window: it says what a delta or a full sync would do",
+            hint="leave the window out, or leave dry_run out",
+        )
     if config.mode is SyncMode.full and (start or end):
         raise InputError(
             "mode full reads every record and takes no window",

@@ -1,20 +1,51 @@
-"""Definitions: a project's mappings as a Dagster code location."""
+"""Definitions: a project's mappings as a Dagster code location, and what it is made of."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import dagster as dg
 
-from syncline.dagster.asset import asset_of
-from syncline.dagster.automation import automated
+from syncline import catalogue
+from syncline.dagster.asset import Placed, asset_of
 from syncline.dagster.broken import Broken, asset_of_broken, sensor_of
 from syncline.dagster.failure import RETRIES
 from syncline.dagster.load import asset_name, load, problems_of
+from syncline.dagster.order import upstreams
+from syncline.dagster.scan import scan_of
 from syncline.dagster.schedule import schedule_of
+from syncline.dagster.sources import sources_of
 from syncline.dagster.watch import sensors_of
+from syncline.errors import InputError
 from syncline.mapping.model import Mapping
 from syncline.project import Project
+
+
+@dataclass(slots=True)
+class Parts:
+    """What a project becomes in Dagster, for a code location to put together.
+
+    `assets` has one for each mapping, of its name, and those in the place of mappings that do not
+    load; `sources` the tables that are only read; `checks` those that read both sides whole.
+    """
+
+    assets: list[dg.AssetsDefinition] = field(default_factory=list[dg.AssetsDefinition])
+    sources: list[dg.AssetSpec] = field(default_factory=list[dg.AssetSpec])
+    checks: list[dg.AssetChecksDefinition] = field(default_factory=list[dg.AssetChecksDefinition])
+    schedules: list[dg.ScheduleDefinition] = field(default_factory=list[dg.ScheduleDefinition])
+    sensors: list[dg.SensorDefinition] = field(default_factory=list[dg.SensorDefinition])
+
+    def definitions(self, executor: dg.ExecutorDefinition | None = None) -> dg.Definitions:
+        """All of it as Definitions."""
+        return dg.Definitions(
+            assets=[*self.assets, *self.sources],
+            asset_checks=self.checks,
+            schedules=self.schedules,
+            sensors=self.sensors,
+            executor=executor,
+        )
 
 
 def build_definitions(
@@ -22,48 +53,72 @@ def build_definitions(
     *,
     executor: dg.ExecutorDefinition | None = None,
     retry_policy: dg.RetryPolicy = RETRIES,
+    only: Collection[str] | None = None,
 ) -> dg.Definitions:
-    """One asset for each mapping, with its dependencies, pool and schedule, and the sensors.
+    """A project's mappings as Definitions, to be used as they are or merged with others.
 
     `project` is a project or its directory; raises InputError where that holds no
-    `connections.yaml`. A mapping that does not load becomes an asset of the group `broken`, with a
-    failing check that says why. The retry policy is for what may pass; nothing else is retried. No
-    database is opened.
+    `connections.yaml`, or no mapping of a name in `only`. Each mapping is an asset of its name,
+    with its checks, dependencies, pool and schedule; the tables that are only read are external
+    assets; sensors watch them all. A mapping that does not load becomes an asset of the group
+    `broken`, with a failing check that says why. The retry policy is for what may pass; nothing
+    else is retried. No database is opened.
     """
+    return parts_of(project, retry_policy=retry_policy, only=only).definitions(executor)
+
+
+def parts_of(
+    project: Project | Path | str,
+    *,
+    retry_policy: dg.RetryPolicy = RETRIES,
+    only: Collection[str] | None = None,
+) -> Parts:
+    """The parts that `build_definitions` puts together; raises as it does."""
     if not isinstance(project, Project):
         project = Project.find(explicit=Path(project))
     mappings, broken = load(project)
     keys = {path.stem: dg.AssetKey(asset_name(path.stem)) for path in project.mapping_paths}
-    assets: list[dg.AssetsDefinition] = []
-    schedules: list[dg.ScheduleDefinition] = []
-    right: list[Mapping] = []
-    for mapping in mappings:
-        try:
-            asset, schedule = _parts(project, mapping, keys, retry_policy)
-        except Exception as error:  # noqa: BLE001 - what Dagster refuses must not take the others down
-            path = mapping.path or project.mappings_dir / mapping.name
-            refused = "; ".join(problems_of(error))
-            broken.append(
-                Broken(mapping.name, path, (f"{mapping.where_is()}: Dagster: {refused}",))
-            )
+    _check_names(project, only, keys)
+    seen = catalogue.known(project)
+    named = {mapping.name: mapping for mapping in mappings}
+    upstream = upstreams(named, keys, seen)
+    parts, right = Parts(), list[Mapping]()
+    for name, mapping in named.items():
+        if only is not None and name not in only:
             continue
-        assets.append(asset)
-        right.append(mapping)
-        if schedule is not None:
-            schedules.append(schedule)
-    return dg.Definitions(
-        assets=[*assets, *map(asset_of_broken, broken)],
-        schedules=schedules,
-        sensors=[*sensors_of(project, right, keys), *([sensor_of(broken)] if broken else [])],
-        executor=executor,
-    )
+        placed = Placed(project, mapping, upstream[name], keys, seen.get(name))
+        try:
+            _add(parts, placed, retry_policy, keys)
+            right.append(mapping)
+        except Exception as error:  # noqa: BLE001 - what Dagster refuses must not take the others down
+            path = mapping.path or project.mappings_dir / name
+            refused = "; ".join(problems_of(error))
+            broken.append(Broken(name, path, (f"{mapping.where_is()}: Dagster: {refused}",)))
+    shown = [one for one in broken if only is None or one.path.stem in only]
+    parts.assets += map(asset_of_broken, shown)
+    parts.sensors += sensors_of(project, right, keys)
+    parts.sensors += [sensor_of(shown)] if shown else []
+    taken = {key for asset in parts.assets for key in asset.keys}
+    chosen = {name: one for name, one in named.items() if only is None or name in only}
+    parts.sources += sources_of(project, chosen, upstream, seen, taken)
+    return parts
 
 
-def _parts(
-    project: Project,
-    mapping: Mapping,
-    keys: dict[str, dg.AssetKey],
-    retry_policy: dg.RetryPolicy,
-) -> tuple[dg.AssetsDefinition, dg.ScheduleDefinition | None]:
-    asset = asset_of(project, mapping, [keys[name] for name in mapping.after], retry_policy)
-    return automated(asset, mapping, keys), schedule_of(mapping, asset)
+def _add(
+    parts: Parts, placed: Placed, retry_policy: dg.RetryPolicy, taken: Collection[str]
+) -> None:
+    """Add what a mapping becomes, all of it or nothing."""
+    asset = asset_of(placed, retry_policy)
+    scan = scan_of(placed, retry_policy, taken)
+    schedule = schedule_of(placed.mapping)
+    parts.assets.append(asset)
+    parts.checks += [scan] if scan is not None else []
+    parts.schedules += [schedule] if schedule is not None else []
+
+
+def _check_names(project: Project, only: Collection[str] | None, known: Collection[str]) -> None:
+    if unknown := [name for name in only or () if name not in known]:
+        raise InputError(
+            f"there is no mapping {', '.join(map(repr, unknown))} in {project.mappings_dir}",
+            hint=f"it holds: {', '.join(known) or 'none yet'}",
+        )

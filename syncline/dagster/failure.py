@@ -39,6 +39,8 @@ def failure_of(error: BaseException, shown: str) -> dg.Failure:
     lines = [shown]
     if isinstance(error, SynclineError):
         metadata["exit_code"] = dg.MetadataValue.int(error.exit_code)
+        if isinstance(error, GuardStopped):
+            metadata["reason"] = dg.MetadataValue.text(error.reason)
         if hint := _hint(error):
             metadata["hint"] = dg.MetadataValue.text(hint)
             lines.append(hint)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from syncline.dagster.checks import selection_of
 from syncline.mapping.model import Mapping
 
 _ACTIVE = [
@@ -17,7 +18,7 @@ _SCHEDULE_TAG = "dagster/schedule_name"
 """Dagster tags the runs of a schedule with its name."""
 
 
-def schedule_of(mapping: Mapping, asset: dg.AssetsDefinition) -> dg.ScheduleDefinition | None:
+def schedule_of(mapping: Mapping) -> dg.ScheduleDefinition | None:
     """The mapping's schedule, in UTC; None where it has none.
 
     A tick is skipped while the run of an earlier one is under way or waits: the next delta takes in
@@ -30,7 +31,7 @@ def schedule_of(mapping: Mapping, asset: dg.AssetsDefinition) -> dg.ScheduleDefi
     @dg.schedule(  # pyright: ignore[reportUnknownMemberType] (PathLike without its argument)
         name=name,
         cron_schedule=mapping.schedule,
-        target=[asset],
+        target=selection_of(mapping),
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.STOPPED,
         description=f"A delta of {mapping.name}, by `schedule:` of its mapping.",

@@ -23,7 +23,7 @@ class Count(Check):
     limit: int = Field(0, ge=0, description="So many are still right.")
 
 
-class Scan(Count):
+class Scan(Check):
     """A check that reads both sides whole, made when asked for, or by every run."""
 
     every_run: bool = Field(
@@ -34,6 +34,12 @@ class Scan(Count):
     def inline(self) -> bool:
         """Whether every run makes it."""
         return self.every_run or self.blocking
+
+
+class Parity(Scan):
+    """How far the two sides may differ."""
+
+    limit: int = Field(0, ge=0, description="So many differences are still right.")
 
 
 def _limit(value: Any) -> Any:
@@ -49,11 +55,11 @@ _OR_NUMBER = OrText(type="integer", minimum=0)
 class Checks(Strict):
     """What is checked of a mapping, and what of it stops the mappings that come after."""
 
-    parity: Annotated[Scan, _Number, _OR_NUMBER] = Field(
-        default_factory=lambda: Scan.model_validate({}),
+    parity: Annotated[Parity, _Number, _OR_NUMBER] = Field(
+        default_factory=lambda: Parity.model_validate({}),
         description="Both sides are equal, as `syncline verify` finds; limit: differences.",
     )
-    duplicates: Annotated[Scan, _Number, _OR_NUMBER] = Field(
+    duplicates: Scan = Field(
         default_factory=lambda: Scan.model_validate({}),
         description="No two records of a side have the same key, and none has no key.",
     )

@@ -283,7 +283,7 @@ def test_a_mapping_runs_after_those_it_names(
     """When the first fails, the one after it does not begin."""
     bench.write("later", CUSTOMERS.replace("users", "copies"), more="after: [customers]\n")
     steps = [e.step_key for e in bench.run(instance).all_events if e.is_step_success]
-    assert steps == ["customers", "later"]
+    assert [step for step in steps if not step.endswith("_scan")] == ["customers", "later"]
     bench.sql("shop", "alter table customers rename to gone")
     result = bench.run(instance)
     assert [e.step_key for e in result.all_events if e.is_step_skipped] == []
