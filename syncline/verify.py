@@ -38,7 +38,7 @@ from syncline.log import redacted
 from syncline.run import opened
 from syncline.store.store import Store
 from syncline.suspects import suspects
-from syncline.sync import Progress
+from syncline.sync import Cancelled, Progress
 
 if TYPE_CHECKING:
     from syncline.project import Project
@@ -98,7 +98,8 @@ def _record(comparison: Comparison, store: Store, pause: float) -> None:
     try:
         comparison.compare(pause)
     except BaseException as error:
-        status = "cancelled" if isinstance(error, KeyboardInterrupt) else "failed"
+        was_asked = isinstance(error, Cancelled | KeyboardInterrupt)
+        status = "cancelled" if was_asked else "failed"
         text = redacted(f"{type(error).__name__}: {error}")
         store.finish_run(report.run_id, status, {}, error=text)
         raise

@@ -8,12 +8,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from syncline.dagster import cancel
+from syncline.store.store import Store
 from tests.integration.dagster_bench import CUSTOMERS, DagsterBench, attempts, numbers_of
 
 MANY = 3000
@@ -134,3 +136,36 @@ def test_a_second_interrupt_goes_through(filed: dg.DagsterInstance) -> None:
         assert should_end()
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+
+
+def test_a_canceled_parity_check_ends_and_is_not_tried_again(
+    many: DagsterBench, filed: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two batches of what it compares; the check has no result, since none is known."""
+    monkeypatch.setattr(cancel, "POLL_SECONDS", 0.0)
+    many.run(filed, config={"customers": {"batch_size": 1000}})
+    key = dg.AssetCheckKey(dg.AssetKey("customers"), "parity")
+    job = dg.define_asset_job("parity", dg.AssetSelection.checks(key))
+    definitions = dg.Definitions.merge(many.definitions(), dg.Definitions(jobs=[job]))
+    seen: list[str] = []
+
+    @contextmanager
+    def at_once(instance: dg.DagsterInstance, run_id: str) -> Iterator[Callable[[], bool]]:
+        run = instance.get_run_by_id(run_id)
+        assert run is not None
+        instance.report_run_canceling(run)
+        seen.append(run_id)
+        with cancel.asked_to_end(instance, run_id) as should_end:
+            yield should_end
+
+    monkeypatch.setattr("syncline.dagster.sync.asked_to_end", at_once)
+    result = definitions.resolve_job_def("parity").execute_in_process(
+        instance=filed, raise_on_error=False
+    )
+    run = filed.get_run_by_id(result.run_id)
+    assert run is not None
+    assert run.status is dg.DagsterRunStatus.CANCELED
+    assert seen == [result.run_id]
+    assert list(result.get_asset_check_evaluations()) == []
+    with Store.open(many.project.store_url) as store:
+        assert store.runs("customers")[0].status == "cancelled"

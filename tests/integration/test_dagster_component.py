@@ -1,0 +1,85 @@
+"""The component `SyncMapping`: found by `dg`, scaffolded by it, and as thin as it says."""
+
+from __future__ import annotations
+
+import importlib
+import tomllib
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster.components.core.package_entry import get_package_objects_in_module
+from dagster.components.testing.utils import create_defs_folder_sandbox
+
+from syncline.dagster import SyncMapping, build_definitions
+from syncline.errors import InputError
+from tests.integration.dagster_bench import CUSTOMERS, DagsterBench
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _without_instance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pool is registered with an instance of whoever runs the tests."""
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+
+
+def keys(definitions: dg.Definitions) -> set[str]:
+    return {spec.key.to_user_string() for spec in definitions.resolve_all_asset_specs()}
+
+
+def test_dg_finds_the_component() -> None:
+    """The module that the package names to Dagster's registry has it."""
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
+    module = importlib.import_module(groups["dagster_dg_cli.registry_modules"]["syncline"])
+    assert dict(get_package_objects_in_module(module)) == {"SyncMapping": SyncMapping}
+
+
+def test_a_project_that_is_there_becomes_definitions(tmp_path: Path) -> None:
+    """The same as `build_definitions` gives, all of it or the mappings that are named."""
+    bench = DagsterBench(tmp_path / "project")
+    bench.write("customers")
+    bench.write("orders", CUSTOMERS.replace("users", "orders"))
+    with create_defs_folder_sandbox() as sandbox:
+        path = sandbox.scaffold_component(
+            component_cls=SyncMapping, scaffold_params={"project": str(bench.root)}
+        )
+        with sandbox.load_component_and_build_defs(defs_path=path) as (component, definitions):
+            assert isinstance(component, SyncMapping)
+            assert keys(definitions) == keys(build_definitions(bench.root))
+            dg.Definitions.validate_loadable(definitions)
+    with create_defs_folder_sandbox() as sandbox:
+        path = sandbox.scaffold_component(
+            component_cls=SyncMapping,
+            scaffold_params={"project": str(bench.root), "mappings": ["orders"]},
+        )
+        with sandbox.load_component_and_build_defs(defs_path=path) as (_, definitions):
+            assert keys(definitions) == {"orders", "shop/customers"}
+
+
+def test_a_scaffold_without_a_project_makes_one_to_begin_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Beside `defs.yaml`, as `syncline init` does; a mapping put there is an asset."""
+    monkeypatch.setenv("SOURCE_URL", "sqlite:///shop.db")
+    monkeypatch.setenv("TARGET_URL", "sqlite:///app.db")
+    with create_defs_folder_sandbox() as sandbox:
+        path = sandbox.scaffold_component(component_cls=SyncMapping)
+        assert (path / "connections.yaml").is_file()
+        with sandbox.load_component_and_build_defs(defs_path=path) as (_, definitions):
+            assert keys(definitions) == set()
+        example = (path / "mappings" / "customers.yaml.example").read_text()
+        (path / "mappings" / "customers.yaml").write_text(example)
+        with sandbox.load_component_and_build_defs(defs_path=path) as (_, definitions):
+            assert (
+                dg.AssetKey("customers") in definitions.resolve_asset_graph().get_all_asset_keys()
+            )
+
+
+def test_a_mapping_that_is_not_there_is_told(tmp_path: Path) -> None:
+    """By name, with those that are."""
+    bench = DagsterBench(tmp_path / "project")
+    bench.write("customers")
+    with pytest.raises(InputError, match="there is no mapping 'custmers'") as caught:
+        build_definitions(bench.root, only=["custmers"])
+    assert "customers" in caught.value.hint
