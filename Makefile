@@ -25,7 +25,7 @@ demo: $(STAMP) ## Sync 336,776 real flights between databases that it starts its
 demo-clean: $(STAMP) ## Remove all that the demo made
 	@$(BIN)/syncline demo --clean
 
-dev: $(STAMP) ## Open the Dagster UI on this project's mappings
+dev: $(STAMP) ## Open the Dagster UI and the review app on this project's mappings
 	@bin/dev
 
 test: $(STAMP) ## Run the core tests, with the databases that can be had here (under 10 minutes)

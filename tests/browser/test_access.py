@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 PAGES = [
     "/", "/conflicts", "/conflicts?q=nothing-like-this", "/conflicts/1", "/conflicts/2",
     "/dead-letters", "/dead-letters/1", "/runs", "/runs?mapping=customers", "/audit", "/api/docs",
+    "/conflicts/2/rule", "/rules",
     "/conflicts/999",
 ]  # fmt: skip
 
@@ -29,6 +30,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     serving = Serving(bench.project, write_after=3600)
     with serving.client() as client:
         client.post("/api/conflicts/2/decide", json={"take": "source", "note": "why not"})
+        client.post("/api/rules/customers", json={"field": "name", "take": "target"})
     yield serving
     serving.stop()
 

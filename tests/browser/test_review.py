@@ -288,3 +288,42 @@ def test_it_works_without_script(bench: ReviewBench, serve: Serve, sign_in: Open
     expect(page.locator("h1")).to_contain_text("decided")
     page.get_by_role("button", name="Undo").click()
     expect(page.locator("h1")).to_contain_text("open")
+
+
+def test_a_decision_becomes_a_rule_that_settles_what_waits(
+    bench: ReviewBench, serve: Serve, sign_in: Open
+) -> None:
+    """Decided once, remembered with a count before, and nobody is asked the others."""
+    bench.source("UPDATE customers SET phone = 'same'")
+    bench.run()
+    for key in (1, 2, 3):
+        bench.source(
+            "UPDATE customers SET email = ?, updated_at = '2026-02-01' WHERE id = ?",
+            f"source{key}@x.example", key,
+        )  # fmt: skip
+        bench.target("UPDATE users SET email = ? WHERE user_id = ?", f"t{key}@x.example", key)
+    bench.run()
+    served = serve(write_after=0.2)
+    page = sign_in(served, "/conflicts/1")
+    page.get_by_text("What other strategies would have done").click()
+    expect(page.locator("details .panel").filter(has_text="latest")).to_contain_text("asks")
+    page.keyboard.press("s")
+    page.get_by_role("link", name="Make it a rule").click()
+    panel = page.locator("section.panel").filter(has_text="email: source when always")
+    expect(panel).to_contain_text("would settle 2 of 2")
+    panel.get_by_label("Note").fill("the shop knows")
+    panel.get_by_role("button", name="Remember, and settle what waits").click()
+    expect(page.locator("h1")).to_have_text("2 decided")
+    eventually(
+        lambda: (
+            [bench.email(key) for key in (1, 2, 3)]
+            == [f"source{key}@x.example" for key in (1, 2, 3)]
+        ),
+        "the rule settles what waited",
+    )
+    page.goto(f"{served.url}/rules")
+    expect(page.locator("table")).to_contain_text("the shop knows")
+    page.get_by_role("button", name="Remove").click()
+    expect(page.locator("main")).to_contain_text("There are none yet")
+    page.goto(f"{served.url}/audit?q=rule")
+    expect(page.locator("table")).to_contain_text("removed")

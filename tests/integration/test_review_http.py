@@ -17,12 +17,14 @@ from tests.browser.review_bench import CANARY, SCRIPT, ReviewBench, Serving, eve
 
 PAGES = [
     "/", "/overview/cards", "/overview/state/customers", "/conflicts", "/conflicts/list",
-    "/conflicts/1", "/conflicts/1/pane", "/runs", "/runs?mapping=customers", "/audit",
+    "/conflicts/1", "/conflicts/1/pane", "/conflicts/1/as", "/conflicts/1/rule", "/rules",
+    "/runs", "/runs?mapping=customers", "/audit",
     "/dead-letters", "/dead-letters/1", "/api/docs", "/conflicts/9999", "/no/such/page",
 ]  # fmt: skip
 DATA = [
     "/conflicts.csv", "/api/conflicts", "/api/conflicts/1", "/api/mappings", "/api/runs",
     "/api/audit", "/api/dead-letters", "/api/dead-letters/1", "/api/openapi.json",
+    "/api/rules/customers", "/api/conflicts/1/as/source",
     "/api/mappings/customers/status", "/api/conflicts.csv",
 ]  # fmt: skip
 TOKEN = "t" * 40
@@ -242,6 +244,30 @@ def test_f44_no_cell_of_the_export_is_a_formula(tmp_path: Path) -> None:
     cells = [row["source"] for row in rows if row["field"] == "email"]
     assert sorted(cell[:2] for cell in cells) == sorted(f"'{s}" for s in "=+-@\t\r")
     assert not [cell for row in rows for cell in row.values() if cell[:1] in "=+-@\t\r" and cell]
+
+
+def test_a_rule_is_previewed_added_and_removed_by_the_api(
+    bench: ReviewBench, client: httpx.Client
+) -> None:
+    """The preview writes nothing; what is wrong is told; the file has it, and then no more."""
+    body = {"field": "email", "when": "source is longer", "take": "source"}
+    shown = client.post("/api/rules/customers/preview", json=body).json()
+    assert shown["of"] == 6
+    assert not bench.project.rules("customers")
+    assert client.post("/api/rules/customers", json=body | {"when": "ever"}).status_code == 422
+    assert client.post("/api/rules/customers", json=body | {"field": "nope"}).status_code == 422
+    assert client.post("/api/rules/customers", json=body).status_code == 200
+    assert client.get("/api/rules/customers").json()[0]["text"].startswith("email: source when")
+    assert client.delete("/api/rules/customers/1").status_code == 200
+    assert not bench.project.rules("customers")
+
+
+def test_the_api_says_what_another_strategy_would_have_done(client: httpx.Client) -> None:
+    """Masked values stay hidden there too."""
+    answer = client.get("/api/conflicts/4/as/source").json()
+    assert answer["changes"]["email"] == ["target4@x.example", "source4@x.example"]
+    assert answer["changes"]["phone"] == ["•••", "•••"]
+    assert client.get("/api/conflicts/4/as/nobody").status_code == 422
 
 
 # --- a proxy in front ----------------------------------------------------------------------------

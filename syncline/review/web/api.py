@@ -13,14 +13,16 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from syncline.cli.show import plain
+from syncline.conflict import Kind
 from syncline.errors import InputError
 from syncline.review.mask import masks_of
 from syncline.review.queue import Choice
 from syncline.review.view import shown_history, view
-from syncline.review.web import audit, decide, letters, overview, render
+from syncline.review.web import audit, decide, letters, overview, render, rules
 from syncline.review.web.asked import PAGE, Asked, TheAsked
-from syncline.review.web.conflicts import csv_lines
+from syncline.review.web.conflicts import export_lines
 from syncline.review.web.desk import Desk, TheDesk, TheUser, common
+from syncline.rule import Rule, check_when
 from syncline.store import Entry, Side, Take
 from syncline.store.conflicts import Filter
 
@@ -100,6 +102,29 @@ class MendBody(_Body):
     values: dict[str, str]
 
 
+class RuleBody(_Body):
+    """A decision to be remembered: it takes a side, or writes a value."""
+
+    field: str | None = Field(None, description="The field; without it the whole record.")
+    when: str = Field("always", description="A condition such as `source is empty`.")
+    take: Side | None = None
+    value: str | None = Field(None, description="What is written where no side is taken.")
+    kind: Kind | None = None
+    note: str = ""
+
+    @property
+    def rule(self) -> Rule:
+        """As the engine has it. Raises InputError for what is none."""
+        if self.field is None and self.take is None:
+            message = "a rule for the whole record takes a side"
+            raise InputError(message)
+        try:
+            check_when(self.when)
+        except ValueError as error:
+            raise InputError(str(error)) from error
+        return Rule(self.field, self.when, self.take, self.value, self.kind, self.note)
+
+
 def entry_of(desk: Desk, entry: Entry) -> Json:
     """A conflict as the API gives it: side by side, masked values hidden."""
     found = view(entry, masks_of(desk.project)(entry.mapping))
@@ -151,7 +176,7 @@ def conflicts(desk: TheDesk, asked: TheAsked) -> Json:
 @router.get("/conflicts.csv", tags=["conflicts"], response_class=Response)
 def export(desk: TheDesk, asked: TheAsked) -> Response:
     """All conflicts of a filter, a line a field that is not alike; safe for spreadsheets."""
-    return StreamingResponse(csv_lines(desk, asked.filter), media_type="text/csv; charset=utf-8")
+    return StreamingResponse(export_lines(desk, asked), media_type="text/csv; charset=utf-8")
 
 
 @router.get("/conflicts/{entry_id:int}", tags=["conflicts"])
@@ -213,6 +238,64 @@ def bulk_decide(desk: TheDesk, user: TheUser, body: BulkDecideBody) -> Json:
 def bulk_undo(desk: TheDesk, user: TheUser, body: IdsBody) -> Json:
     """Take decisions back that are not written yet."""
     return {"undone": decide.undo(desk, body.ids, user=user.name)}
+
+
+@router.get("/conflicts/{entry_id:int}/as/{strategy}", tags=["rules"])
+def what_if(desk: TheDesk, entry_id: int, strategy: str) -> Json:
+    """What another strategy would have done with it; `asks` where it would ask a person too."""
+    answer: Json = plain(asdict(rules.what_if(desk, desk.store.conflict(entry_id), strategy)))
+    return answer
+
+
+@router.get("/conflicts/{entry_id:int}/rules", tags=["rules"])
+def suggestions(desk: TheDesk, entry_id: int) -> list[Json]:
+    """The rules that its decision could become."""
+    found = rules.suggestions(desk, desk.store.conflict(entry_id))
+    return [plain(asdict(rule) | {"text": rule.text}) for rule in found]
+
+
+@router.get("/rules/{mapping}", tags=["rules"])
+def rules_of(desk: TheDesk, mapping: str) -> list[Json]:
+    """The rules of a mapping, in order, each with its number."""
+    desk.project.mapping(mapping)
+    found = rules.visible(desk, mapping, desk.project.rules(mapping))
+    return [
+        plain(asdict(rule) | {"number": number, "text": rule.text})
+        for number, rule in enumerate(found, 1)
+    ]
+
+
+@router.post("/rules/{mapping}/preview", tags=["rules"])
+def rule_preview(desk: TheDesk, user: TheUser, mapping: str, body: RuleBody) -> Json:
+    """What the mapping's rules with this one at their end would settle of what waits."""
+    rule = body.rule
+    rules.check(desk, mapping, rule)
+    there = [*desk.project.rules(mapping), rule]
+    answer: Json = plain(asdict(rules.settles(desk, mapping, there, user=user.name)))
+    return answer
+
+
+@router.post("/rules/{mapping}", tags=["rules"])
+def rule_add(desk: TheDesk, user: TheUser, mapping: str, body: RuleBody) -> Json:
+    """Remember a rule: from the next run on it settles what would else wait."""
+    rule = body.rule
+    rules.remember(desk, mapping, rule, user=user.name)
+    return {"text": rule.text}
+
+
+@router.post("/rules/{mapping}/apply", tags=["rules"])
+def rules_apply(desk: TheDesk, user: TheUser, mapping: str) -> Json:
+    """Decide what waits by the mapping's rules."""
+    desk.project.mapping(mapping)
+    done = rules.apply_rules(desk, mapping, user=user.name)
+    answer: Json = plain({"count": done.count, **asdict(done)})
+    return answer
+
+
+@router.delete("/rules/{mapping}/{number}", tags=["rules"])
+def rule_remove(desk: TheDesk, user: TheUser, mapping: str, number: int) -> Json:
+    """Forget a rule; what it settled stays as it is."""
+    return {"text": rules.forget(desk, mapping, number, user=user.name).text}
 
 
 @router.get("/dead-letters", tags=["dead letters"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import mimetypes
+import re
 from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,17 @@ from starlette.exceptions import HTTPException as StarletteError
 from syncline import __version__
 from syncline.errors import InputError, LeaseHeld, SynclineError, Unreachable
 from syncline.log import redacted
-from syncline.review.web import api, audit, conflicts, decide, letters, overview, render, runs
+from syncline.review.web import (
+    api,
+    audit,
+    conflicts,
+    decide,
+    letters,
+    overview,
+    render,
+    rules,
+    runs,
+)
 from syncline.review.web.desk import Desk, TheDesk, common
 from syncline.review.web.feed import Feed
 from syncline.review.web.gate import Gate
@@ -33,6 +44,9 @@ _DESCRIPTION = """\
 The powers of the review app and of `syncline conflicts`, for programs. Sign in with the session's
 cookie, or with `Authorization: Bearer TOKEN` where the server was started with one. Values of
 masked fields are never given. An error is `{"error": .., "hint": ..}`."""
+
+
+_MISSING = re.compile(r"there is no (conflict|dead letter|run|mapping) ")
 
 
 def make_app(
@@ -73,7 +87,7 @@ def make_app(
     )
     app.state.desk = desk
     _doors(app)
-    for part in (overview, conflicts, decide, letters, runs, audit):
+    for part in (overview, conflicts, decide, rules, letters, runs, audit):
         app.include_router(part.router, include_in_schema=False)
     app.include_router(api.router)
     _failures(app)
@@ -155,7 +169,7 @@ def _status(error: SynclineError) -> int:
     if isinstance(error, Unreachable):
         return 503
     if isinstance(error, InputError):
-        return 404 if str(error).startswith("there is no ") else 422
+        return 404 if _MISSING.match(str(error)) else 422
     return 500
 
 

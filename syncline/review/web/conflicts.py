@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +9,8 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse, StreamingResponse
 
 from syncline.conflict import Kind
-from syncline.review.mask import masks_of, shown_record
+from syncline.review.export import csv_lines
+from syncline.review.mask import masks_of
 from syncline.review.view import shown_history, view
 from syncline.review.web import render
 from syncline.review.web.asked import AGES, PAGE, SORTS, STATES, Asked, TheAsked
@@ -53,51 +52,15 @@ def conflicts_again(request: Request, desk: TheDesk, asked: TheAsked) -> Respons
 def export(desk: TheDesk, asked: TheAsked) -> Response:
     """All conflicts of a filter, a line a field that is not alike on both sides."""
     return StreamingResponse(
-        csv_lines(desk, asked.filter),
+        export_lines(desk, asked),
         media_type="text/csv; charset=utf-8",
         headers={"content-disposition": 'attachment; filename="conflicts.csv"'},
     )
 
 
-_COLUMNS = (
-    "id", "mapping", "key", "kind", "state", "since", "reason", "field", "contested", "moved",
-    "source", "baseline", "target", "decided_by", "take", "note",
-)  # fmt: skip
-
-
-def csv_lines(desk: Desk, where: Filter) -> Iterator[str]:
-    """The export; no cell can be taken for a formula by a spreadsheet."""
-    masked = masks_of(desk.project)
-    yield _csv(_COLUMNS)
-    for entry in desk.store.each_conflict(where):
-        found = view(entry, masked(entry.mapping))
-        made = found.entry.decision
-        head = (
-            entry.id, entry.mapping, render.one_line(entry.key, 1000), entry.kind.value,
-            entry.state.value, entry.created_at.isoformat(), found.entry.reason,
-        )  # fmt: skip
-        tail = (made.user, made.take, made.note) if made else ("", "", "")
-        for one in found.fields:
-            if not one.alike:
-                yield _csv(
-                    (
-                        *head, one.name, one.contested, one.moved,
-                        *(render.typed(side) for side in (one.source, one.baseline, one.target)),
-                        *tail,
-                    )
-                )  # fmt: skip
-
-
-def _csv(cells: Any) -> str:
-    line = io.StringIO()
-    csv.writer(line).writerow([_safe(cell) for cell in cells])
-    return line.getvalue()
-
-
-def _safe(cell: Any) -> str:
-    """A cell that no spreadsheet runs: https://owasp.org/www-community/attacks/CSV_Injection."""
-    text = str(cell)
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+def export_lines(desk: Desk, asked: Asked) -> Iterator[str]:
+    """The export of a filter; masked values are hidden, and no cell is a formula."""
+    return csv_lines(desk.store.each_conflict(asked.filter), masks_of(desk.project))
 
 
 @router.get("/conflicts/{entry_id:int}")
@@ -162,8 +125,3 @@ def following(desk: TheDesk, entry_id: int) -> Response:
         if found := later or first:
             return RedirectResponse(f"/conflicts/{found}", 303)
     return RedirectResponse("/conflicts", 303)
-
-
-def visible_record(desk: Desk, entry: Entry) -> dict[str, Any] | None:
-    """The target's record as a person may see it."""
-    return shown_record(entry.target, masks_of(desk.project)(entry.mapping))
