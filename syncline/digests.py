@@ -8,7 +8,7 @@ on disk: memory does not grow with the tables.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,11 @@ from syncline.spelling import groups_of, prints
 FEWEST_GROUPS: Final = 256
 MOST_GROUPS: Final = 65_536
 """Some 2 MB of sums travel from each side; a group of 10 million keys then has 150."""
+FIRST_GROUPS: Final = 2_048
 KEYS_A_GROUP: Final = 16
+MANY: Final = 100_000
+"""Keys of both sides that would travel: past it, more groups are asked for first."""
+_NONE: Final = (0, 0)
 PAGE: Final = 10_000
 _MODULUS: Final = 1 << 64
 
@@ -107,22 +111,34 @@ def groups_for(estimate: int | None) -> int:
     return min(MOST_GROUPS, max(FEWEST_GROUPS, 1 << wanted.bit_length()))
 
 
-def _bisected(db: duckdb.DuckDBPyConnection, source: Side, target: Side, groups: int) -> Held:
+def _bisected(db: duckdb.DuckDBPyConnection, source: Side, target: Side, wanted: int) -> Held:
+    """Few groups first, which mostly are all alike; as many as are `wanted` where too many keys are
+    in those that differ.
+    """
+    groups = min(wanted, FIRST_GROUPS)
     sides: dict[str, Digest] = {
-        name: _Local(db, name, side, groups) if isinstance(side, Here) else side
+        name: _Local(db, name, side) if isinstance(side, Here) else side
         for name, side in (("source", source), ("target", target))
     }
     sums = {name: _sums(side.sums(groups)) for name, side in sides.items()}
-    theirs, ours = sums["source"], sums["target"]
-    which = {g for g in {*theirs, *ours} if theirs.get(g) != ours.get(g)}
+    which = _differing(sums)
+    if groups < wanted and sum(one.get(g, _NONE)[0] for g in which for one in sums.values()) > MANY:
+        groups = wanted
+        sums = {name: _sums(side.sums(groups)) for name, side in sides.items()}
+        which = _differing(sums)
     travelled = sum(side.rows for side in sides.values() if isinstance(side, _Local))
     for name, side in sides.items():
         chosen = sorted(which & set(sums[name]))
         for rows in side.members(groups, chosen) if chosen else ():
             _append(db, name, rows)
             travelled += 0 if isinstance(side, _Local) else rows.num_rows
-    counts = [sum(number for number, _ in one.values()) for one in (theirs, ours)]
+    counts = [sum(n for n, _ in sums[name].values()) for name in ("source", "target")]
     return Held(counts[0], counts[1], travelled, db)
+
+
+def _differing(sums: Mapping[str, Mapping[int, tuple[int, int]]]) -> set[int]:
+    theirs, ours = sums["source"], sums["target"]
+    return {g for g in {*theirs, *ours} if theirs.get(g) != ours.get(g)}
 
 
 def _sums(rows: pa.Table) -> dict[int, tuple[int, int]]:
@@ -134,37 +150,39 @@ def _sums(rows: pa.Table) -> dict[int, tuple[int, int]]:
 class _Local:
     """A side that is read here, as a `Digest`."""
 
-    def __init__(self, db: duckdb.DuckDBPyConnection, name: str, here: Here, groups: int) -> None:
-        self._db, self._table, self._groups = db, f"{name}_here", groups
-        kind = _kind(db, name)
-        db.execute(f"create table {self._table} (k {kind}, h bigint, g bigint)")
+    def __init__(self, db: duckdb.DuckDBPyConnection, name: str, here: Here) -> None:
+        self._db, self._table = db, f"{name}_here"
+        db.execute(f"create table {self._table} (k {_kind(db, name)}, h bigint, g bigint)")
         self.rows = 0
         for rows in here.batches():
             self.rows += rows.num_rows
-            _append(db, self._table, _printed(rows, groups))
+            _append(db, self._table, _printed(rows))
 
     def sums(self, groups: int) -> pa.Table:
         """See `Digest.sums`."""
-        assert groups == self._groups
-        query = f"select g, count(*) as n, sum(h)::varchar as h from {self._table} group by g"  # noqa: S608
+        query = f"select g, count(*) as n, sum(h)::varchar as h from {self._in(groups)} group by g"  # noqa: S608
         return self._db.sql(query).to_arrow_table()
 
     def members(self, groups: int, which: Sequence[int] | None) -> Iterator[pa.Table]:
         """See `Digest.members`."""
-        assert groups == self._groups
         wanted = pa.table({"g": pa.array([] if which is None else which, pa.int64())})
         self._db.register("wanted", wanted)
         some = "" if which is None else " semi join wanted using (g)"
-        rows = self._db.sql(f"select k, h from {self._table}{some}").to_arrow_table()  # noqa: S608
+        rows = self._db.sql(f"select k, h from {self._in(groups)}{some}").to_arrow_table()  # noqa: S608
         self._db.unregister("wanted")
         yield rows
 
+    def _in(self, groups: int) -> str:
+        # A group of fewer is the first bits of one of most.
+        less = MOST_GROUPS.bit_length() - groups.bit_length()
+        return f"(select k, h, g >> {less} as g from {self._table})"  # noqa: S608 (a number)
 
-def _printed(rows: pa.Table, groups: int) -> pa.Table:
+
+def _printed(rows: pa.Table) -> pa.Table:
     keys = arrow.one_chunk(rows.column("k"))
     texts = keys.cast(pa.string())
     text = arrow.one_chunk(rows.column("text")) if "text" in rows.column_names else texts
-    return arrow.table({"k": keys, "h": prints(text), "g": groups_of(keys, texts, groups)})
+    return arrow.table({"k": keys, "h": prints(text), "g": groups_of(keys, texts, MOST_GROUPS)})
 
 
 def _pour(db: duckdb.DuckDBPyConnection, name: str, here: Here) -> int:

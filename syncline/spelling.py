@@ -116,6 +116,6 @@ def groups_of(keys: pa.Array[Any], texts: pa.Array[Any], groups: int) -> Numbers
     """The groups of keys, which are whole numbers or texts."""
     bits = groups.bit_length() - 1
     if not pa.types.is_integer(keys.type):
-        return (prints(texts) >> np.int64(48)) & np.int64(groups - 1)
+        return (prints(texts) >> np.int64(64 - bits)) & np.int64(groups - 1)
     block = (arrow.numbers(keys).astype(np.int64) >> _BLOCK) & _LOW_31
     return ((block * _FIBONACCI) & _LOW_32) >> (32 - bits)

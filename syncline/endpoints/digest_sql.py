@@ -82,4 +82,4 @@ class Spelling(ABC):
         bits = groups.bit_length() - 1
         if whole:
             return f"((({self.block(key)}) * 2654435769) & 4294967295) >> {32 - bits}"
-        return f"({self.print_of(key)} >> 48) & {groups - 1}"
+        return f"({self.print_of(key)} >> {64 - bits}) & {groups - 1}"

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -142,12 +142,17 @@ def told(report: VerifyReport) -> dict[str, Any]:
     return {name: value for name, value in shown.items() if name not in apart}
 
 
+def listed(keys: Iterator[Any]) -> list[int]:
+    """Keys in one list."""
+    return [key for some in keys for key in some.to_pylist()]
+
+
 def differing(run: Opened) -> list[int]:
     """The keys of the records whose checksums differ."""
     both = sides.records(run)
     assert not isinstance(both, str)
     with held(*both, whole=True, estimate=None) as found:
-        return sorted(k for some in found.differing(extra=True) for k in some.to_pylist())
+        return sorted(listed(found.differing(extra=True)))
 
 
 @pytest.mark.parametrize(("source", "target"), PAIRS)
@@ -294,7 +299,7 @@ def test_f11_only_the_keys_of_groups_that_differ_travel(
     with opened(bench.project, bench.name) as run, run.target.begin(run.spec, write=False) as tx:
         ours = sides.our_keys(run, tx)
         with held(sides.source_keys(run), ours, whole=True, estimate=None) as found:
-            missing = [key for keys in found.missing_at_source() for key in keys.to_pylist()]
+            missing = listed(found.missing_at_source())
             assert (found.source, found.target) == (2997, 3000)
             assert found.travelled <= (200 if source != "mongo" else 2997 + 100)
     assert sorted(missing) == [-1500, 3, 1499]
@@ -303,3 +308,23 @@ def test_f11_only_the_keys_of_groups_that_differ_travel(
     assert report.keys == (says if source == "mongo" else "by checksums of keys")
     assert bench.run().deleted == 3
     assert in_step(bench)
+
+
+def test_many_differences_are_looked_for_in_smaller_groups(
+    new_database: NewDatabase, tmp_path: Path
+) -> None:
+    """Where every one of the first groups differs, a second round finds the few keys that do."""
+    here, there = (
+        Side("postgres", new_database("postgres"), name) for name in ("people", "people_copy")
+    )
+    for side in (here, there):
+        side.create()
+        side.sql(f"insert into {side.table} (id) select generate_series(1, 120000)")
+    there.sql("delete from people_copy where id % 60 = 0")
+    bench = ProjectBench(tmp_path, here, there, rest="delta: {by: none}\n", fields="  city: city\n")
+    with opened(bench.project, bench.name) as run:
+        both = sides.records(run)
+        assert not isinstance(both, str)
+        with held(*both, whole=True, estimate=1 << 20) as found:
+            assert sorted(listed(found.differing(extra=True))) == list(range(60, 120001, 60))
+            assert found.travelled < 100_000
