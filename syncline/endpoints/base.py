@@ -47,6 +47,7 @@ from syncline.endpoints.exchange import (
     TableInfo,
     TargetSpec,
     Written,
+    state_key,
 )
 from syncline.record import Misfit, Type
 
@@ -81,6 +82,7 @@ __all__ = [
     "TargetSpec",
     "Transaction",
     "Written",
+    "state_key",
 ]
 
 
@@ -149,13 +151,24 @@ class Source(Protocol):
         mode: Mode,
         since: str | None = None,
         after: str | None = None,
+        until: str | None = None,
         window: Range | None = None,
     ) -> AbstractContextManager[Read]:
         """Open a snapshot and read it.
 
-        `full`: every record by key order, from `after` on. `delta`: the records changed since the
-        position `since`. `backfill`: the records in `window`. Raises CheckpointVoid where `since`
-        can't be continued from, GuardStopped("other-database") where the source went back in time.
+        `full`: every record by key order, from `after` on, up to and with `until` (both positions;
+        of full reads that divide the order so, each record is in exactly one). `delta`: the records
+        changed since the position `since`. `backfill`: the records in `window`. Raises
+        CheckpointVoid where `since` can't be continued from, GuardStopped("other-database") where
+        the source went back in time.
+        """
+        ...
+
+    def split(self, spec: ReadSpec, parts: int) -> Sequence[str]:
+        """Positions, in key order, that divide a full read into about `parts` of about equal size.
+
+        Found cheaply, so by an estimate: there may be fewer, and none where this source can't tell
+        without reading it all (a view). Each serves as `until` of one read and `after` of the next.
         """
         ...
 
@@ -198,9 +211,9 @@ class Transaction(Protocol):
     atomic: bool
     """Whether rows, ledger and state commit together."""
 
-    def state(self) -> StateRow | None:
-        """The state row of the mapping, locked until the end of the transaction where the database
-        can; None if there is none yet.
+    def state(self, shard: int | None = None) -> StateRow | None:
+        """The state row of the mapping, or of one of its shards, locked until the end of the
+        transaction where the database can; None if there is none yet.
         """
         ...
 
@@ -212,9 +225,10 @@ class Transaction(Protocol):
         lease_seconds: float | None,
         document: str,
         expected_epoch: int | None,
+        shard: int | None = None,
     ) -> bool:
-        """Write the state row; the lease runs `lease_seconds` from the target's clock (None: it is
-        given up).
+        """Write the state row of the mapping, or of a shard; the lease runs `lease_seconds` from
+        the target's clock (None: it is given up).
 
         Writes only where the row's epoch still is `expected_epoch` (None: where there is no row);
         says whether it did.

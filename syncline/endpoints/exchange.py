@@ -257,6 +257,14 @@ LEDGER_SCHEMA = (
 """Columns of a ledger, the same for every mapping and database."""
 
 
+def state_key(mapping: str, shard: int | None) -> str:
+    """What a state row is kept under: a shard's row stands beside its mapping's.
+
+    No mapping has a slash in its name, which is the stem of a file.
+    """
+    return mapping if shard is None else f"{mapping}/{shard}"
+
+
 @dataclass(frozen=True, slots=True)
 class StateRow:
     """A mapping's row in `syncline_state`: the lease, and one JSON document (checkpoint, layouts,

@@ -131,6 +131,7 @@ class MemoryEndpoint:
         mode: Mode,
         since: str | None = None,
         after: str | None = None,
+        until: str | None = None,
         window: Range | None = None,
     ) -> MemoryRead:
         """Open a snapshot and read it; see `base.Source.read`."""
@@ -141,8 +142,15 @@ class MemoryEndpoint:
             mode,
             since=since,
             after=after,
+            until=until,
             window=window,
         )
+
+    def split(self, spec: ReadSpec, parts: int) -> Sequence[str]:
+        """Give positions that divide a full read; see `base.Source.split`."""
+        each = -(-len(self._store.snapshot(self._table(spec.table).space)) // parts)
+        with self.read(replace(spec, batch_rows=max(1, each)), mode="full") as read:
+            return [batch.position for batch in read.batches()][:-1]
 
     def fetch(self, spec: ReadSpec, keys: pa.Table) -> tuple[pa.Table, tuple[Misfit, ...]]:
         """Give the records of these source keys as committed now."""

@@ -57,6 +57,7 @@ class MemoryRead:
         mode: Mode,
         since: str | None,
         after: str | None,
+        until: str | None,
         window: Range | None,
     ) -> None:
         self._store, self._table, self._spec, self._mode = store, table, spec, mode
@@ -67,7 +68,7 @@ class MemoryRead:
         self.guarantee = GUARANTEES[spec.by]
         self.horizon = self._horizon()
         self._since: Mapping[str, Any] = self._checked(since) if mode == "delta" else {}
-        self._after = after
+        self._after, self._until = after, until
         self._window = window
 
     def __enter__(self) -> Self:
@@ -91,6 +92,9 @@ class MemoryRead:
         if self._after is not None:
             start = _parse_order(self._after, types)
             ordered = [(order, row) for order, row in ordered if order > start]
+        if self._until is not None:
+            end = _parse_order(self._until, types)
+            ordered = [(order, row) for order, row in ordered if order <= end]
         for first in range(0, len(ordered), self._spec.batch_rows):
             part = ordered[first : first + self._spec.batch_rows]
             records, misfits = record_table([row for _, row in part], self._spec.columns)

@@ -21,6 +21,7 @@ from syncline.endpoints.base import (
     StateRow,
     TargetSpec,
     Written,
+    state_key,
 )
 from syncline.endpoints.fit import Unfit, from_arrow
 from syncline.endpoints.memory_read import record_table
@@ -79,9 +80,9 @@ class MemoryTransaction:
 
     # --- state ---
 
-    def state(self) -> StateRow | None:
+    def state(self, shard: int | None = None) -> StateRow | None:
         """Give the state row; whoever writes it first makes the others' commit fail."""
-        cell = self._get(_STATE, (self._spec.mapping,))
+        cell = self._get(_STATE, (state_key(self._spec.mapping, shard),))
         if cell is None:
             return None
         epoch, holder, until, document = cell.value
@@ -95,14 +96,15 @@ class MemoryTransaction:
         lease_seconds: float | None,
         document: str,
         expected_epoch: int | None,
+        shard: int | None = None,
     ) -> bool:
         """Write the state row if its epoch still is the expected one."""
-        cell = self._get(_STATE, (self._spec.mapping,))
+        cell = self._get(_STATE, (state_key(self._spec.mapping, shard),))
         if (None if cell is None else cell.value[0]) != expected_epoch:
             return False
         lease = None if lease_seconds is None else timedelta(seconds=lease_seconds)
         until = None if lease is None else self._clock() + lease
-        self._set(_STATE, (self._spec.mapping,), (epoch, holder, until, document))
+        self._set(_STATE, (state_key(self._spec.mapping, shard),), (epoch, holder, until, document))
         return True
 
     # --- rows ---

@@ -32,9 +32,9 @@ from syncline.endpoints.mongo_errors import reporting
 from syncline.endpoints.mongo_json import DECIMAL_DIGITS
 from syncline.endpoints.mongo_keys import KeyPaths
 from syncline.endpoints.mongo_ledger import STATE, Ledger, State, create, ledger_name
-from syncline.endpoints.mongo_pages import Pages
+from syncline.endpoints.mongo_pages import Pages, dividing
 from syncline.endpoints.mongo_paths import check_paths, projection, source_columns
-from syncline.endpoints.mongo_read import MongoRead
+from syncline.endpoints.mongo_read import MongoRead, position_at
 from syncline.endpoints.mongo_rows import Rows
 from syncline.endpoints.mongo_transaction import MongoTransaction
 from syncline.endpoints.mongo_values import fits, is_date
@@ -134,6 +134,7 @@ class MongoEndpoint:
         mode: Mode,
         since: str | None = None,
         after: str | None = None,
+        until: str | None = None,
         window: Range | None = None,
     ) -> MongoRead:
         """Open a read; see `base.Source.read`. Not a snapshot: see `mongo_pages`."""
@@ -143,10 +144,18 @@ class MongoEndpoint:
             mode=mode,
             since=since,
             after=after,
+            until=until,
             window=window,
             identity=self._identity(spec.table),
             has_object_ids=lambda path: bool(self._object_ids(spec.table, [path])),
         )
+
+    @reporting()
+    def split(self, spec: ReadSpec, parts: int) -> Sequence[str]:
+        """Give positions that divide a full read; see `base.Source.split`."""
+        if self._connection.listed().get(spec.table, {}).get("type") == "view":
+            return []
+        return [position_at(key) for key in dividing(self._existing(spec.table), parts)]
 
     @reporting()
     def fetch(self, spec: ReadSpec, keys: pa.Table) -> tuple[pa.Table, tuple[Misfit, ...]]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from pymongo import InsertOne, ReplaceOne, UpdateOne
 from pymongo.errors import OperationFailure
 
-from syncline.endpoints.base import LEDGER_SCHEMA, ROW, StateRow, TargetSpec
+from syncline.endpoints.base import LEDGER_SCHEMA, ROW, StateRow, TargetSpec, state_key
 from syncline.endpoints.mongo_connection import Connection, Document, Documents
 from syncline.endpoints.mongo_errors import NAMESPACE_EXISTS
 from syncline.endpoints.mongo_pages import Pages
@@ -131,9 +131,9 @@ class State:
         self._mapping = spec.mapping
         self._connection, self._writes = connection, writes
 
-    def read(self, *, lock: bool) -> StateRow | None:
+    def read(self, shard: int | None, *, lock: bool) -> StateRow | None:
         """Give the state row; `lock` keeps other transactions from writing it."""
-        where = {"_id": self._mapping}
+        where = {"_id": state_key(self._mapping, shard)}
         if lock and self._writes.session is not None:
             self._writes.bulk(self._collection, [UpdateOne(where, {"$inc": {"locked": 1}})])
         found = self._collection.find_one(where, session=self._writes.session)
@@ -146,13 +146,14 @@ class State:
         now = self._connection.now()
         return StateRow(found["epoch"], found["holder"], until, found["document"], now)
 
-    def put(self, values: Mapping[str, Any], expected_epoch: int | None) -> bool:
+    def put(self, values: Mapping[str, Any], expected_epoch: int | None, shard: int | None) -> bool:
         """Write the state row where its epoch is the expected one; say whether it was."""
+        key = state_key(self._mapping, shard)
         update = {"$set": dict(values), "$currentDate": {"renewed": True}}
         if expected_epoch is not None:
-            where: Document = {"_id": self._mapping, "epoch": expected_epoch}
+            where: Document = {"_id": key, "epoch": expected_epoch}
             return self._writes.bulk(self._collection, [UpdateOne(where, update)]).met == 1
-        where = {"_id": self._mapping, "epoch": {"$exists": False}}
+        where = {"_id": key, "epoch": {"$exists": False}}
         outcome = self._writes.bulk(self._collection, [UpdateOne(where, update, upsert=True)])
         return not outcome.errors  # the one error it can have: the row is there, with an epoch
 

@@ -45,6 +45,7 @@ class MongoRead:
         mode: Mode,
         since: str | None,
         after: str | None,
+        until: str | None,
         window: Range | None,
         identity: Mapping[str, str],
         has_object_ids: Callable[[str], bool],
@@ -57,8 +58,8 @@ class MongoRead:
             self.horizon = self._take(since if mode == "delta" else None, identity)
         self._at, self._last = 0, cast("object", START)
         if after is not None:
-            position = json_util.loads(after, json_options=_EXACTLY)
-            self._at, self._last = int(position["pass"]), position["id"]
+            self._at, self._last = _position_of(after)
+        self._end = None if until is None else _position_of(until)
         self.guarantee = guarantee(spec)
 
     def __enter__(self) -> Self:
@@ -83,10 +84,10 @@ class MongoRead:
                 self._spec.batch_rows,
                 self._spec.batch_bytes,
             )
-            for documents in pages.after(last):
+            end = self._end
+            for documents in pages.between(last, end[1]) if end else pages.after(last):
                 arrays, misfits = source_columns(documents, self._spec.columns)
-                position = {"pass": number, "id": documents[-1]["_id"]}
-                text = json_util.dumps(position, json_options=_EXACTLY)
+                text = position_at(documents[-1]["_id"], number)
                 yield SourceBatch(pa.table(arrays), tuple(misfits), text)
             last = START
 
@@ -138,6 +139,16 @@ class MongoRead:
         if refused:
             raise InputError(f"the window's bound {refused[0]}")
         return values[0]
+
+
+def position_at(key: object, number: int = 0) -> str:
+    """Give the position just past the document of this `_id`, in this pass of a read."""
+    return json_util.dumps({"pass": number, "id": key}, json_options=_EXACTLY)
+
+
+def _position_of(text: str) -> tuple[int, object]:
+    position = json_util.loads(text, json_options=_EXACTLY)
+    return int(position["pass"]), position["id"]
 
 
 def _holds(comparison: Comparison) -> Document:

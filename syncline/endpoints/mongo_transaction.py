@@ -37,9 +37,9 @@ class MongoTransaction:
         self._writes.close()
 
     @reporting()
-    def state(self) -> StateRow | None:
+    def state(self, shard: int | None = None) -> StateRow | None:
         """Give the state row; in a transaction that may write, locked."""
-        return self._state.read(lock=self._may_write)
+        return self._state.read(shard, lock=self._may_write)
 
     @reporting()
     def put_state(
@@ -50,6 +50,7 @@ class MongoTransaction:
         lease_seconds: float | None,
         document: str,
         expected_epoch: int | None,
+        shard: int | None = None,
     ) -> bool:
         """Write the state row if its epoch still is the expected one."""
         self._check()
@@ -59,7 +60,7 @@ class MongoTransaction:
             "lease_seconds": lease_seconds,
             "document": document,
         }
-        return self._state.put(values, expected_epoch)
+        return self._state.put(values, expected_epoch, shard)
 
     def columns(self) -> Mapping[str, Column]:
         """See `base.Transaction.columns`: documents declare none."""

@@ -27,6 +27,7 @@ from syncline.endpoints.base import (
 from syncline.endpoints.digest import Digest, DigestSpec
 from syncline.endpoints.postgres_read import LOCK
 from syncline.endpoints.postgres_session import Pool, Tls
+from syncline.endpoints.postgres_split import split
 from syncline.endpoints.postgres_sql import ident, literal
 from syncline.endpoints.postgres_types import FINEST_SECONDS, native_type
 from syncline.endpoints.postgres_write import PostgresTransaction
@@ -117,10 +118,15 @@ class PostgresEndpoint:
         mode: Mode,
         since: str | None = None,
         after: str | None = None,
+        until: str | None = None,
         window: Range | None = None,
     ) -> AbstractContextManager[Read]:
         """See `Source.read`."""
-        return source.open_read(self._pool, spec, mode, since, after, window)
+        return source.open_read(self._pool, spec, mode, since, after, until, window)
+
+    def split(self, spec: ReadSpec, parts: int) -> Sequence[str]:
+        """See `Source.split`."""
+        return split(self._pool, spec, parts)
 
     def fetch(self, spec: ReadSpec, keys: pa.Table) -> tuple[pa.Table, tuple[Misfit, ...]]:
         """See `Source.fetch`."""

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from syncline import arrow
-from syncline.endpoints.base import LEDGER_SCHEMA, ROW, StateRow, TargetSpec
+from syncline.endpoints.base import LEDGER_SCHEMA, ROW, StateRow, TargetSpec, state_key
 from syncline.endpoints.bisect import RowsRefused
 from syncline.endpoints.digest import Digest
 from syncline.endpoints.postgres_catalog import LEDGER_PREFIX, STATE_TABLE
@@ -160,15 +160,15 @@ class State:
     def __init__(self, session: Session, spec: TargetSpec, schema: str) -> None:
         self._session = session
         self._table = ident(schema, STATE_TABLE)
-        self._mapping = literal(spec.mapping)
+        self._mapping = spec.mapping
         self._there = exists(session, schema, STATE_TABLE)
 
-    def read(self, *, lock: bool) -> StateRow | None:
+    def read(self, shard: int | None, *, lock: bool) -> StateRow | None:
         """The row; with `lock`, locked until the transaction ends."""
         if not self._there:
             return None
         query = READ_STATE.format(
-            table=self._table, mapping=self._mapping, lock=" FOR UPDATE" if lock else ""
+            table=self._table, mapping=self._key(shard), lock=" FOR UPDATE" if lock else ""
         )
         rows = self._session.rows(query)
         if not rows:
@@ -184,11 +184,12 @@ class State:
         lease_seconds: float | None,
         document: str,
         expected_epoch: int | None,
+        shard: int | None,
     ) -> bool:
         """Write the row where its epoch is the expected one; says whether it did."""
         statement = (FIRST_STATE if expected_epoch is None else NEXT_STATE).format(
             table=self._table,
-            mapping=self._mapping,
+            mapping=self._key(shard),
             epoch=int(epoch),
             holder=literal(holder),
             lease="NULL"
@@ -198,6 +199,9 @@ class State:
             expected=literal(expected_epoch),
         )
         return bool(self._session.rows(statement))
+
+    def _key(self, shard: int | None) -> str:
+        return literal(state_key(self._mapping, shard))
 
 
 class Ledger:

@@ -167,6 +167,34 @@ def beyond(order: Sequence[str], last: Sequence[str | None], table: PgTable) -> 
     return f"({' OR '.join([row, *missing])})"
 
 
+def up_to(order: Sequence[str], last: Sequence[str | None], table: PgTable) -> str:
+    """The condition for the rows up to and with that one: all that `beyond` leaves out."""
+    columns = [column_sql(name) for name in order]
+    if None in last:
+        raise InputError("a read can't end at a key that has a NULL")
+    values = [table.native(n).from_text(literal(v)) for n, v in zip(order, last, strict=True)]
+    there = [
+        f"{c} IS NOT NULL"
+        for c, name in zip(columns, order, strict=True)
+        if table.info.columns[name].nullable
+    ]
+    return " AND ".join([f"({', '.join(columns)}) <= ({', '.join(values)})", *there])
+
+
+def key_texts(
+    records: pa.Table, misfits: Sequence[Misfit], types: Mapping[str, Type]
+) -> list[list[str | None]]:
+    """Each record's columns of these types in the text forms that a position has."""
+    columns = [
+        cast("list[str | None]", text_forms(_storage(records.column(name)), type_).to_pylist())
+        for name, type_ in types.items()
+    ]
+    names = list(types)
+    for odd in misfits:
+        columns[names.index(odd.field)][odd.row] = odd.value
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
 class PostgresRead:
     """One snapshot of a table, being read: what `Source.read` gives."""
 
@@ -188,7 +216,7 @@ class PostgresRead:
         self._spec = spec
         self._parts = parts
         self._selection = Selection(table, spec.columns)
-        self._after = _position(after)
+        self._after = position_of(after)
 
     def batches(self) -> Iterator[SourceBatch]:
         """See `Read.batches`."""
@@ -227,7 +255,7 @@ class PostgresRead:
         return cast("str | None", text_forms(value, self._spec.columns[name])[0].as_py())
 
 
-def _position(after: str | None) -> tuple[bool, list[str | None]] | None:
+def position_of(after: str | None) -> tuple[bool, list[str | None]] | None:
     """Whether a position is in the pass of null cursors, and its row's order columns as text."""
     if after is None:
         return None

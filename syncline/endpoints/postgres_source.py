@@ -23,8 +23,10 @@ from syncline.endpoints.postgres_read import (
     duplicates_query,
     null_pass,
     passes,
+    position_of,
     pushed,
     recut,
+    up_to,
     window_conditions,
 )
 from syncline.endpoints.postgres_session import Pool, Session
@@ -86,6 +88,7 @@ def open_read(
     mode: Mode,
     since: str | None,
     after: str | None,
+    until: str | None,
     window: Range | None,
 ) -> Generator[PostgresRead]:
     """See `Source.read`."""
@@ -93,7 +96,7 @@ def open_read(
     with snapshot(pool, spec.table) as (session, table):
         _check(spec, table)
         mark = _Mark(session, spec, table, at)
-        parts = mark.delta(since) if mode == "delta" else _parts(spec, table, mode, window)
+        parts = mark.delta(since) if mode == "delta" else _parts(spec, table, mode, until, window)
         yield PostgresRead(
             session,
             table,
@@ -156,9 +159,14 @@ class _Mark:
         return [*passes(spec, table, [changed], by_cursor=True, few=False), null_pass(spec, table)]
 
 
-def _parts(spec: ReadSpec, table: PgTable, mode: Mode, window: Range | None) -> list[Pass]:
+def _parts(
+    spec: ReadSpec, table: PgTable, mode: Mode, until: str | None, window: Range | None
+) -> list[Pass]:
     conditions = pushed(spec.filters, table)
     if mode == "full" or window is None:
+        end = position_of(until)
+        if end is not None:
+            conditions.append(up_to(spec.key, end[1], table))
         return passes(spec, table, conditions, by_cursor=False, few=False)
     by_cursor = window.by == "cursor"
     column = cursor_of(spec, table) if by_cursor else spec.key[0]

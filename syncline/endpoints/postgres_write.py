@@ -92,9 +92,9 @@ class PostgresTransaction:
 
     # --- the state row and the ledger -------------------------------------------------------------
 
-    def state(self) -> StateRow | None:
+    def state(self, shard: int | None = None) -> StateRow | None:
         """See `Transaction.state`."""
-        return self._state.read(lock=self._session.writing)
+        return self._state.read(shard, lock=self._session.writing)
 
     def put_state(
         self,
@@ -104,9 +104,10 @@ class PostgresTransaction:
         lease_seconds: float | None,
         document: str,
         expected_epoch: int | None,
+        shard: int | None = None,
     ) -> bool:
         """See `Transaction.put_state`."""
-        return self._state.put(epoch, holder, lease_seconds, document, expected_epoch)
+        return self._state.put(epoch, holder, lease_seconds, document, expected_epoch, shard)
 
     def ledger_is_empty(self) -> bool:
         """See `Transaction.ledger_is_empty`."""

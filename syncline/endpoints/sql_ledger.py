@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 
 import pyarrow as pa
 
-from syncline.endpoints.base import LEDGER_SCHEMA, ROW, StateRow, TargetSpec
+from syncline.endpoints.base import LEDGER_SCHEMA, ROW, StateRow, TargetSpec, state_key
 from syncline.endpoints.bisect import RowsRefused
 from syncline.endpoints.digest import Digest
 from syncline.endpoints.sql_dialect import STATE, Dialect, state_name
@@ -74,7 +74,7 @@ class Ledger(ABC):
 
     # --- state ---
 
-    def state(self) -> StateRow | None:
+    def state(self, shard: int | None = None) -> StateRow | None:
         """See `base.Transaction.state`."""
         if not self._has(STATE):
             return None
@@ -82,7 +82,7 @@ class Ledger(ABC):
         rows = self._session.rows(
             f"SELECT epoch, holder, lease_until, document FROM {self._state}"  # noqa: S608 - quoted
             f" WHERE mapping = {self._dialect.mark}{lock}",
-            (self._mapping,),
+            (state_key(self._mapping, shard),),
         )
         if not rows:
             return None
@@ -98,16 +98,17 @@ class Ledger(ABC):
         lease_seconds: float | None,
         document: str,
         expected_epoch: int | None,
+        shard: int | None = None,
     ) -> bool:
         """See `base.Transaction.put_state`."""
         until = None if lease_seconds is None else self._later(lease_seconds)
-        mark = self._dialect.mark
+        mark, key = self._dialect.mark, state_key(self._mapping, shard)
         if expected_epoch is None:
-            return self._new_state((epoch, holder, until, document, self._mapping))
+            return self._new_state((epoch, holder, until, document, key))
         matched = self._session.run(
             f"UPDATE {self._state} SET epoch = {mark}, holder = {mark}, lease_until = {mark},"  # noqa: S608
             f" document = {mark} WHERE mapping = {mark} AND epoch = {mark}",
-            (epoch, holder, until, document, self._mapping, expected_epoch),
+            (epoch, holder, until, document, key, expected_epoch),
         )
         return matched == 1
 

@@ -145,6 +145,57 @@ def past(dialect: Dialect, order: Sequence[Term], last: Row) -> tuple[str, list[
     return "(" + " OR ".join(parts) + ")", params
 
 
+def up_to(dialect: Dialect, order: Sequence[Term], last: Row) -> tuple[str, list[Any]]:
+    """Give the condition that a row does not come after `last`: all that `past` leaves out."""
+    parts: list[str] = []
+    params: list[Any] = []
+    same: list[str] = []
+    bound: list[Any] = []
+    for term, value in zip(order, last, strict=True):
+        if value is not None:  # nothing comes before NULL
+            before = f"({term.sql} < {dialect.mark} OR {term.sql} IS NULL)"
+            parts.append("(" + " AND ".join([*same, before]) + ")")
+            params += [*bound, term.param(dialect, value)]
+            bound.append(term.param(dialect, value))
+        same.append(f"{term.sql} IS NULL" if value is None else f"{term.sql} = {dialect.mark}")
+    parts.append("(" + " AND ".join(same) + ")")
+    return "(" + " OR ".join(parts) + ")", [*params, *bound]
+
+
+def ending(dialect: Dialect, one: Pass, until: str) -> Pass:
+    """Give the pass that ends with the row of this position."""
+    condition, params = up_to(dialect, one.order, _position_of(until, (one,))[1])
+    return Pass((*one.where, condition), (*one.params, *params), one.order)
+
+
+def split(
+    session: Session, dialect: Dialect, table: str, order: Sequence[Term], step: int, most: int
+) -> list[str]:
+    """Give the positions of each `step`-th row in this order, at most so many.
+
+    The database skips the rows between along the key's index; none of them travels.
+    """
+    found: list[str] = []
+    last: Row | None = None
+    selected = ", ".join(term.selected for term in order)
+    by = ", ".join(term.sql for term in order)
+    while len(found) < most:
+        where, params = "", list[Any]()
+        if last is not None:
+            condition, params = past(dialect, order, last)
+            where = f" WHERE {condition}"
+        rows = session.rows(
+            f"SELECT {selected} FROM {dialect.table(table)}{where}"  # noqa: S608 - quoted
+            f" ORDER BY {by} LIMIT 1 OFFSET {step - 1}",
+            tuple(params),
+        )
+        if not rows:
+            return found
+        last = rows[0]
+        found.append(json.dumps({"pass": 0, "last": [_packed(value) for value in last]}))
+    return found
+
+
 def _packed(value: Any) -> Any:
     return {"bytes": value.hex()} if isinstance(value, bytes) else value
 

@@ -166,12 +166,15 @@ class Table:
         *,
         since: str | None = None,
         after: str | None = None,
+        until: str | None = None,
         window: Range | None = None,
         **options: Any,
     ) -> Reading:
         """Read to the end."""
         spec = self.source(**options)
-        with self.endpoint.read(spec, mode=mode, since=since, after=after, window=window) as read:
+        with self.endpoint.read(
+            spec, mode=mode, since=since, after=after, until=until, window=window
+        ) as read:
             result = Reading(read.horizon, spec)
             for batch in read.batches():
                 result.sizes.append(batch.records.num_rows)

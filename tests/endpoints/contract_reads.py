@@ -51,6 +51,48 @@ class Reads:
             rest = table.read(after=position, batch_rows=3)
             assert rest.keys() == whole.keys()[count:]
 
+    @pytest.mark.parametrize("kind_of_key", KEYS)
+    def test_two_reads_that_meet_at_any_position_are_the_whole(
+        self, bench: Bench, kind_of_key: str
+    ) -> None:
+        """Up to a position and from it on: each record in exactly one of the two."""
+        table = bench.table({"v": "bigint"}, {bench.id: kind_of_key})
+        is_text = table.types[bench.id].name == "text"
+        keys = [str(key) if is_text else key for key in KEYS[kind_of_key]]
+        assert table.insert(*((key, n) for n, key in enumerate(keys))).landed.all()
+        whole = table.read(batch_rows=1)
+        for count, position in enumerate(whole.positions, start=1):
+            assert table.read(until=position, batch_rows=3).keys() == whole.keys()[:count]
+        first, last = whole.positions[0], whole.positions[-2]
+        assert table.read(after=first, until=last).keys() == whole.keys()[1:-1]
+        assert table.read(after=last, until=last).keys() == []
+
+    @pytest.mark.parametrize("composite", [False, True], ids=["text", "composite"])
+    def test_a_table_is_divided_into_parts_that_are_the_whole(
+        self, bench: Bench, composite: bool
+    ) -> None:
+        """Read between the positions that `split` gives, each record is read exactly once."""
+        key = {"region": "text", "number": "bigint"} if composite else {bench.id: "text"}
+        table = bench.table({"v": "text"}, key)
+        texts = [text for text in ODD_TEXTS if text not in {"", " a"}]
+        keys = [(text, n) for text in texts for n in range(3)]
+        if not composite:
+            keys = [(f"{text}{n}",) for text, n in keys]
+        assert table.insert(*((*one, "x") for one in keys)).landed.all()
+        cuts = bench.endpoint.split(table.source(), 4)
+        assert 1 <= len(cuts) <= 16
+        read: list[Any] = []
+        for after, until in zip([None, *cuts], [*cuts, None], strict=True):
+            part = table.read(after=after, until=until, batch_rows=5).keys()
+            assert part
+            read += part
+        assert read == table.read().keys()
+        assert len(read) == len(keys)
+
+    def test_an_empty_table_is_not_divided(self, bench: Bench) -> None:
+        """There is nothing to divide."""
+        assert list(bench.endpoint.split(_numbered(bench, 0).source(), 4)) == []
+
     def test_composite_keys_page_without_a_gap(self, bench: Bench) -> None:
         """Pages that end within one first key column go on there."""
         table = bench.table({"v": "text"}, {"region": "text", "number": "bigint"})
