@@ -78,10 +78,10 @@ class Stage:
             server=self.pid,
         )
 
-    def sync(self, mapping: Target) -> tuple[Sample, dict[str, Any]]:
+    def sync(self, mapping: Target, *options: str) -> tuple[Sample, dict[str, Any]]:
         """Measure `syncline run MAPPING` in a process of its own; and what it says it did."""
         sample = measured(
-            [sys.executable, "-m", "syncline", "run", mapping, "--json"],
+            [sys.executable, "-m", "syncline", "run", mapping, "--json", *options],
             environment=self._environment,
             cwd=_HERE,
             server=self.pid,

@@ -200,6 +200,17 @@ def _check_still(
         )
 
 
+def remember(run: Opened, document: Document) -> None:
+    """Note what the next run compares with: the mapping, and both tables as this one found them."""
+    bound = run.bound
+    document.digest, document.key_digest = bound.digest, bound.key_digest
+    document.columns = columns_seen(bound.source_info.columns)
+    document.identity = dict(bound.source_info.identity)
+    document.evolved = list(run.evolved)
+    if bound.target_info is not None:
+        document.target_columns = columns_seen(bound.target_info.columns)
+
+
 def new_columns(info: TableInfo, document: Document, fields: AbstractSet[str]) -> list[str]:
     """The source's columns that `evolve` makes fields: those it made before, and those that came
     since the last run and are not fields yet.

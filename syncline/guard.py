@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from syncline import drift
-from syncline.errors import GuardStopped
+from syncline.errors import GuardStopped, TooManyDeadLetters
 
 if TYPE_CHECKING:
     from syncline.ledger import Document
     from syncline.mapping.model import Mapping
     from syncline.run import Opened
+    from syncline.store.model import DeadLetter
 
 SAME_DATABASE: Final = ("system", "database")
 """The facts of a table's identity that no DDL changes; one that a role may not see is empty."""
@@ -77,6 +79,16 @@ def letter_limit(mapping: Mapping, estimate: int | None) -> int:
     if isinstance(limit, float):
         return max(FEW, int(limit * (estimate or 0)))
     return limit
+
+
+def check_letters(run: Opened, before: int, more: Sequence[DeadLetter], limit: int) -> None:
+    """Fail where more records than the mapping allows could not be mapped or written."""
+    if before + len(more) > limit:
+        raise TooManyDeadLetters(
+            f"{run.name}: more than {limit} records could not be mapped or written; "
+            f"the first: {more[0].error if more else ''}",
+            hint=f"syncline dead-letters list {run.name}",
+        )
 
 
 def check_empty_source(run: Opened, allow: frozenset[str]) -> None:

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 import structlog
 
 from syncline.decide import BATCH, again
+from syncline.store.model import State
 
 if TYPE_CHECKING:
+    from syncline.run import Opened
+    from syncline.store.store import Store
     from syncline.sync import Syncing
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("syncline")
@@ -48,3 +51,13 @@ def _lost_its_past(syncing: Syncing) -> bool:
     if document.checkpoint is not None:
         return not syncing.store.knows_run(document.checkpoint.run_id)
     return document.unfinished is not None and len(syncing.store.runs(syncing.run.name, 2)) == 1
+
+
+def waiting(run: Opened, store: Store) -> frozenset[str]:
+    """Without a ledger, what waits is known to the control store alone: its keys."""
+    if run.spec.ledger:
+        return frozenset()
+    letters = store.dead_letters(run.name, limit=_MANY)
+    entries = store.conflicts(mapping=run.name, state=State.OPEN, limit=_MANY)
+    keys = {letter.ledger_key for letter in letters if letter.ledger_key is not None}
+    return frozenset(keys | {entry.ledger_key for entry in entries})

@@ -1,129 +1,61 @@
-"""Ledger: lease, checkpoint and layouts of a mapping, in one row of the target, in the transaction
-of the rows.
+"""Ledger: the lease of a mapping, and of each of its shards, in rows of the target.
 
-The document of that row is JSON. A lease has an epoch: whoever takes the lease raises it, and a
-transaction whose epoch is no longer the row's writes nothing (fencing; Kleppmann, "How to do
-distributed locking", 2016).
+A lease has an epoch: whoever takes the lease raises it, and a transaction whose epoch is no longer
+the row's writes nothing (fencing; Kleppmann, "How to do distributed locking", 2016). Whoever takes
+a mapping's lease raises the epoch in the rows of its shards too, in the same transaction, which
+waits for what they are just writing: from then on no worker of an earlier run writes anything. A
+shard's transactions lock only its own row, so that shards do not wait for each other.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import sys
 import threading
 import uuid
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
-from syncline.baseline import Layout
-from syncline.endpoints.base import Column, StateRow, Target, TargetSpec, Transaction
+from syncline.endpoints.base import StateRow, Target, TargetSpec, Transaction
 from syncline.errors import LeaseHeld, LeaseLost, SynclineError
+from syncline.state import (
+    NOT_NULL,
+    Checkpoint,
+    Document,
+    Unfinished,
+    columns_seen,
+    layout_number,
+    peek,
+    utc_now,
+)
+
+__all__ = [
+    "NOT_NULL",
+    "Checkpoint",
+    "Document",
+    "Lease",
+    "Unfinished",
+    "columns_seen",
+    "hold",
+    "hold_shard",
+    "layout_number",
+    "peek",
+    "utc_now",
+]
 
 LEASE_SECONDS: Final = 60.0
-NOT_NULL: Final = " not null"
 _HELD_HERE: Final[set[str]] = set()
 """The holders that are runs of this very process."""
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """Where the next delta starts (`position`, opaque to all but the source) and when the last sync
-    ended (UTC).
-    """
-
-    position: str
-    synced_at: str
-    run_id: str
-    guarantee: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Unfinished:
-    """A full sync that has begun, of the compiled mapping `digest`: how far it is, and the horizon
-    of its first attempt, which it keeps.
-    """
-
-    horizon: str
-    digest: str
-    after: str | None = None
-    started_empty: bool = False
-    read: int = 0
-
-
-@dataclass(slots=True)
-class Document:
-    """What a mapping's state row says.
-
-    `commit` marks the last transaction, so that one whose COMMIT answer was lost can be told from
-    one that failed.
-    """
-
-    checkpoint: Checkpoint | None = None
-    unfinished: Unfinished | None = None
-    layouts: list[Layout] = field(default_factory=list[Layout])
-    digest: str = ""
-    key_digest: str = ""
-    columns: dict[str, str] = field(default_factory=dict[str, str])
-    identity: dict[str, str] = field(default_factory=dict[str, str])
-    target_columns: dict[str, str] = field(default_factory=dict[str, str])
-    evolved: list[str] = field(default_factory=list[str])
-    commit: str = ""
-
-    def put_back(self, before: Document) -> None:
-        """Undo what a transaction that did not land said of the sync.
-
-        Its layouts may stay: they only give numbers to field lists.
-        """
-        self.checkpoint, self.unfinished = before.checkpoint, before.unfinished
-        self.digest, self.key_digest = before.digest, before.key_digest
-        self.columns, self.identity = before.columns, before.identity
-        self.target_columns, self.evolved = before.target_columns, before.evolved
-
-    def dump(self) -> str:
-        """The document as JSON text."""
-        return json.dumps(asdict(self), sort_keys=True)
-
-    @classmethod
-    def load(cls, text: str) -> Document:
-        """The document of that JSON text; the empty text is a new mapping."""
-        if not text:
-            return cls()
-        raw: dict[str, Any] = json.loads(text)
-        return cls(
-            checkpoint=Checkpoint(**raw["checkpoint"]) if raw["checkpoint"] else None,
-            unfinished=Unfinished(**raw["unfinished"]) if raw["unfinished"] else None,
-            layouts=[tuple((n, d, t) for n, d, t in layout) for layout in raw["layouts"]],
-            digest=raw["digest"],
-            key_digest=raw["key_digest"],
-            columns=raw["columns"],
-            identity=raw["identity"],
-            target_columns=raw.get("target_columns", {}),
-            evolved=raw.get("evolved", []),
-            commit=raw["commit"],
-        )
-
-
-def utc_now() -> str:
-    """The present instant, ISO, UTC, to the second; for people, never for a watermark."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def peek(target: Target, spec: TargetSpec) -> tuple[StateRow | None, Document]:
-    """The state of a mapping without taking anything."""
-    with target.begin(spec, write=False) as tx:
-        row = tx.state()
-    return row, Document.load(row.document if row else "")
-
-
 class Lease:
-    """The right to write one mapping.
+    """The right to write one mapping, or one shard of it.
 
-    Use `hold`.
+    Use `hold` or `hold_shard`.
     """
 
     def __init__(
@@ -134,8 +66,9 @@ class Lease:
         epoch: int,
         document: Document,
         started: datetime,
+        shard: int | None = None,
     ) -> None:
-        self._target, self._spec = target, spec
+        self._target, self._spec, self.shard = target, spec, shard
         self.holder, self.epoch, self.document = holder, epoch, document
         self.started = started
         """When the lease was taken, on the target's clock."""
@@ -171,13 +104,17 @@ class Lease:
             raise
 
     def _check(self, tx: Transaction) -> StateRow:
-        row = tx.state()
-        if row is None or row.epoch != self.epoch:
-            by = f" by {row.holder}" if row else ""
+        row = tx.state(self.shard)
+        # A shard has one epoch for as long as its mapping is leased, whoever works at it.
+        if row is None or row.epoch != self.epoch or self._is_others(row):
+            by = f" by {row.holder}" if row and row.holder else ""
             raise LeaseLost(
                 f"the lease of {self._spec.mapping} was taken{by}; nothing more was written"
             )
         return row
+
+    def _is_others(self, row: StateRow) -> bool:
+        return self.shard is not None and row.holder != self.holder
 
     def commit(self, tx: Transaction) -> None:
         """Write the document and commit.
@@ -202,7 +139,7 @@ class Lease:
         has landed or never will. Raises what reading raises.
         """
         with self._target.begin(self._spec) as tx:
-            row = tx.state()
+            row = tx.state(self.shard)
         self.in_doubt = False
         did = (
             row is not None
@@ -220,6 +157,7 @@ class Lease:
             lease_seconds=LEASE_SECONDS,
             document=self.document.dump(),
             expected_epoch=self.epoch,
+            shard=self.shard,
         )
         if not wrote:
             raise LeaseLost(
@@ -236,6 +174,7 @@ class Lease:
                 lease_seconds=LEASE_SECONDS,
                 document=row.document,
                 expected_epoch=self.epoch,
+                shard=self.shard,
             )
             tx.commit()
 
@@ -252,8 +191,31 @@ class Lease:
                 lease_seconds=None,
                 document=row.document,
                 expected_epoch=self.epoch,
+                shard=self.shard,
             )
             tx.commit()
+
+    def forget_shards(self, tx: Transaction) -> None:
+        """Nothing is divided any more: the shards' rows say nothing, from this transaction on."""
+        for shard in range(self.document.shards):
+            self.put_shard(tx, shard, None)
+        self.document.shards = 0
+
+    def put_shard(self, tx: Transaction, shard: int, document: Document | None) -> None:
+        """Write the row of a shard, free to be taken; without a document it says nothing more.
+
+        Within a transaction of this, the mapping's own lease. The row stays: a worker that wakes up
+        late finds that it is no longer its own.
+        """
+        row = tx.state(shard)
+        tx.put_state(
+            epoch=self.epoch,
+            holder="",
+            lease_seconds=None,
+            document=document.dump() if document else "",
+            expected_epoch=row.epoch if row else None,
+            shard=shard,
+        )
 
 
 @contextmanager
@@ -263,11 +225,29 @@ def hold(target: Target, spec: TargetSpec) -> Generator[Lease]:
     Raises LeaseHeld where another run has it. A lease that ran out on the target's clock may be
     taken.
     """
+    with _holder() as holder:
+        lease = _take(target, spec, holder)
+        yield from _kept(lease)
+
+
+@contextmanager
+def hold_shard(target: Target, spec: TargetSpec, shard: int, epoch: int) -> Generator[Lease]:
+    """Take a shard under its mapping's lease of that epoch, keep it alive, and give it up.
+
+    Raises LeaseLost where the mapping's lease was taken by another run, LeaseHeld where another
+    worker is at this shard and its lease has not run out.
+    """
+    with _holder() as holder:
+        lease = _take_shard(target, spec, holder, shard, epoch)
+        yield from _kept(lease)
+
+
+@contextmanager
+def _holder() -> Generator[str]:
     holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
     _HELD_HERE.add(holder)
     try:
-        lease = _take(target, spec, holder)
-        yield from _kept(lease)
+        yield holder
     finally:
         _HELD_HERE.discard(holder)
 
@@ -289,19 +269,8 @@ def _kept(lease: Lease) -> Generator[Lease]:
 def _take(target: Target, spec: TargetSpec, holder: str) -> Lease:
     with target.begin(spec) as tx:
         row = tx.state()
-        if (
-            row
-            and row.holder
-            and row.lease_until
-            and row.lease_until > row.now
-            and not _died(row.holder)
-        ):
-            left = (row.lease_until - row.now).total_seconds()
-            raise LeaseHeld(
-                f"{spec.mapping} is being written by {row.holder}, "
-                f"whose lease runs another {left:.0f} s",
-                hint="wait for that run, or for its lease to run out",
-            )
+        if row:
+            _check_free(row, spec.mapping)
         epoch = row.epoch + 1 if row else 1
         took = tx.put_state(
             epoch=epoch,
@@ -314,9 +283,57 @@ def _take(target: Target, spec: TargetSpec, holder: str) -> Lease:
             raise LeaseHeld(
                 f"another run took the lease of {spec.mapping} just now", hint="wait for that run"
             )
+        document = Document.load(row.document if row else "")
+        _fence_shards(tx, document.shards, epoch)
         now = row.now if row else _clock(tx)
         tx.commit()
-    return Lease(target, spec, holder, epoch, Document.load(row.document if row else ""), now)
+    return Lease(target, spec, holder, epoch, document, now)
+
+
+def _fence_shards(tx: Transaction, shards: int, epoch: int) -> None:
+    """Raise the epoch of every shard; waits for what each is writing just now."""
+    for shard in range(shards):
+        row = tx.state(shard)
+        if row is not None:
+            tx.put_state(
+                epoch=epoch,
+                holder="",
+                lease_seconds=None,
+                document=row.document,
+                expected_epoch=row.epoch,
+                shard=shard,
+            )
+
+
+def _take_shard(target: Target, spec: TargetSpec, holder: str, shard: int, epoch: int) -> Lease:
+    name = f"shard {shard} of {spec.mapping}"
+    with target.begin(spec) as tx:
+        row = tx.state(shard)
+        if row is None or row.epoch != epoch or not row.document:
+            raise LeaseLost(f"{name} is no part of the present run; nothing was written")
+        _check_free(row, name)
+        took = tx.put_state(
+            epoch=epoch,
+            holder=holder,
+            lease_seconds=LEASE_SECONDS,
+            document=row.document,
+            expected_epoch=epoch,
+            shard=shard,
+        )
+        if not took:
+            raise LeaseLost(f"{name} was taken from this run just now; nothing was written")
+        tx.commit()
+    return Lease(target, spec, holder, epoch, Document.load(row.document), row.now, shard)
+
+
+def _check_free(row: StateRow, name: str) -> None:
+    if not (row.holder and row.lease_until and row.lease_until > row.now) or _died(row.holder):
+        return
+    left = (row.lease_until - row.now).total_seconds()
+    raise LeaseHeld(
+        f"{name} is being written by {row.holder}, whose lease runs another {left:.0f} s",
+        hint="wait for that run, or for its lease to run out",
+    )
 
 
 def _clock(tx: Transaction) -> datetime:
@@ -360,17 +377,3 @@ def _release(lease: Lease) -> None:
     except SynclineError:
         # Lost, or unreachable: it runs out by itself, and must not hide how the run ended.
         return
-
-
-def layout_number(document: Document, layout: Layout) -> int:
-    """The number of this layout in the document, added to it where it is new."""
-    if layout not in document.layouts:
-        document.layouts.append(layout)
-    return document.layouts.index(layout)
-
-
-def columns_seen(columns: Mapping[str, Column]) -> dict[str, str]:
-    """The native types of the columns of a table, as remembered between runs; `not null` stands
-    behind the type of one that can't be NULL.
-    """
-    return {name: c.native + ("" if c.nullable else NOT_NULL) for name, c in columns.items()}

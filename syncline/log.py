@@ -24,6 +24,7 @@ _MOST_KEPT: Final = 500
 """So many runs' logs are kept; the oldest give way."""
 _RUN: Final = re.compile(r"[0-9A-Za-z-]{1,64}")
 _kept_in: list[Path] = []
+_CURRENT: Final[list[tuple[Format, Level]]] = [("json", "warning")]
 
 
 def hide(secrets: Iterable[str]) -> None:
@@ -38,9 +39,15 @@ def redacted(text: str) -> str:
     return redact(text, _SECRETS)
 
 
+def current() -> tuple[Format, Level]:
+    """How this process logs: what its workers do too. Without `configure`, warnings for scripts."""
+    return _CURRENT[-1]
+
+
 def configure(form: Format | None = None, level: Level = "info") -> None:
     """Log to stderr from now on; without a form, for a console where stderr is a terminal."""
     form = form or ("console" if sys.stderr.isatty() else "json")
+    _CURRENT[:] = [(form, level)]
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -42,7 +42,8 @@ class RunOptions:
     with the mode `backfill`. `allow` names the guards that may be passed. `restart` begins an
     unfinished full sync again. `on_progress` is told after the commit of each batch, in the thread
     that runs; what it raises ends the run there. `cancelled` is asked between batches.
-    `on_batch` is given each batch, once it is durable.
+    `on_batch` is given each batch, once it is durable. `workers` (None: what the mapping says) are
+    processes that share a full sync by key ranges; batches written there are not given here.
     """
 
     mode: Mode | None = None
@@ -50,6 +51,7 @@ class RunOptions:
     allow: frozenset[str] = frozenset()
     window: Range | None = None
     restart: bool = False
+    workers: int | None = None
     trigger: str = "cli"
     on_progress: Callable[[Progress], None] | None = None
     cancelled: Callable[[], bool] | None = None

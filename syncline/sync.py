@@ -18,9 +18,14 @@ from syncline.endpoints.base import Mode, Read, Transaction
 from syncline.errors import (
     CheckpointVoid,
     SynclineError,
-    TooManyDeadLetters,
 )
-from syncline.guard import check_drift, check_empty_source, check_queue_share, letter_limit
+from syncline.guard import (
+    check_drift,
+    check_empty_source,
+    check_letters,
+    check_queue_share,
+    letter_limit,
+)
 from syncline.ledger import Checkpoint, Document, Lease, Unfinished
 from syncline.log import redacted
 from syncline.progress import Busy
@@ -37,8 +42,8 @@ from syncline.run import (
     terms_of,
 )
 from syncline.settle import Outcome, settle
-from syncline.store.model import State
 from syncline.store.store import Store
+from syncline.summary import summary_of
 
 __all__ = ["Cancelled", "Progress", "RunOptions", "RunSummary", "Syncing", "run"]
 
@@ -122,27 +127,38 @@ class Syncing:
 
     def go(self) -> RunSummary:
         """Run to the end, and say what was done."""
-        rebased = check_drift(self.run, self.document, self.options.allow)
-        mode = self._mode(rebased)
-        started = self.lease.started.isoformat()
-        self.terms = terms_of(
-            self.run,
-            self.document,
-            run_id=self.run_id,
-            epoch=self.lease.epoch,
-            waiting=self._waiting(),
-        )
-        self.watch = Watch(self.run, self.document)
-        self.patience.call(lambda: decide.write_decided(self))
-        self.patience.call(lambda: holds.mend(self))
+        mode = self.begin()
         try:
-            horizon = self._read_through(mode)
+            horizon = self.read_through(mode)
         except CheckpointVoid as void:
             if mode != "delta":
                 raise
             log.warning("the checkpoint can't be continued from: full sync", reason=str(void))
             mode = "full"
-            horizon = self._read_through(mode)
+            horizon = self.read_through(mode)
+        return self.end(mode, horizon)
+
+    def begin(self) -> Mode:
+        """Check that the run may write, and do what goes before its read; the mode of that."""
+        rebased = check_drift(self.run, self.document, self.options.allow)
+        self.look()
+        self.patience.call(lambda: decide.write_decided(self))
+        self.patience.call(lambda: holds.mend(self))
+        return self._mode(rebased)
+
+    def look(self) -> None:
+        """Learn by what terms records are settled, and how the source is."""
+        self.terms = terms_of(
+            self.run,
+            self.document,
+            run_id=self.run_id,
+            epoch=self.lease.epoch,
+            waiting=holds.waiting(self.run, self.store),
+        )
+        self.watch = Watch(self.run, self.document)
+
+    def end(self, mode: Mode, horizon: str) -> RunSummary:
+        """Do what goes after the read of all, move the checkpoint there, and say what was done."""
         self.patience.call(lambda: decide.retry_refused(self))
         if (
             self.run.sees_gone
@@ -151,19 +167,10 @@ class Syncing:
         ):
             self.patience.call(lambda: gone.reconcile(self))
         if mode != "backfill":
-            self._finish(horizon, started)
-        self.watch.say()
+            self._finish(horizon, self.lease.started.isoformat())
+        if self.watch is not None:
+            self.watch.say()
         return self.summary(mode)
-
-    def _waiting(self) -> frozenset[str]:
-        """Without a ledger, what waits is known to the control store alone."""
-        if self.run.spec.ledger:
-            return frozenset()
-        name = self.run.name
-        letters = self.store.dead_letters(name, limit=MANY)
-        entries = self.store.conflicts(mapping=name, state=State.OPEN, limit=MANY)
-        keys = {letter.ledger_key for letter in letters if letter.ledger_key is not None}
-        return frozenset(keys | {entry.ledger_key for entry in entries})
 
     def _mode(self, rebased: bool) -> Mode:
         mode = self.options.mode
@@ -173,12 +180,16 @@ class Syncing:
         no_delta = self.run.read.by == "none" or self.document.checkpoint is None
         return "full" if mode == "full" or rebased or unfinished or no_delta else "delta"
 
-    def _read_through(self, mode: Mode) -> str:
+    def read_through(self, mode: Mode) -> str:
         """Read everything, whatever connections are lost meanwhile; the horizon to checkpoint.
 
         A full sync goes on behind the last page that was committed, with its first horizon. A delta
         and a backfill begin again in a new snapshot: what was settled already is then unchanged.
         """
+        from syncline import shards  # which runs parts of a sync, as this module does
+
+        if mode == "full" and (horizon := shards.read(self)) is not None:
+            return horizon
         before = self.read
 
         def attempt() -> str:
@@ -196,42 +207,52 @@ class Syncing:
             if mode == "delta" and self.document.checkpoint
             else None
         )
-        unfinished = self._unfinished(mode)
-        after = unfinished.after if unfinished else None
+        unfinished = self.unfinished if mode == "full" else None
+        after, until = (unfinished.after, unfinished.until) if unfinished else (None, None)
         spec, window = self.run.read, self.options.window
         # Before it, not beside it: a second reader of SQLite waits for a writer who waits for us.
         drift.check_source(self.run)
-        with self.run.source.read(spec, mode=mode, since=since, after=after, window=window) as read:
+        with self.run.source.read(
+            spec, mode=mode, since=since, after=after, until=until, window=window
+        ) as read:
             self.guarantee = read.guarantee.level
             if mode != "full":
                 self._settle_pages(read, full=False)
                 return read.horizon
             if unfinished is None:
                 unfinished = Unfinished(
-                    read.horizon, self.run.bound.digest, started_empty=self._target_is_empty()
+                    read.horizon, self.run.bound.digest, started_empty=self.target_is_empty()
                 )
             self.document.unfinished = unfinished
             rows = self.run.bound.source_info.row_estimate
             left = None if rows is None else rows - unfinished.read + self.read
             self.estimate = max(left, 0) if left is not None else None
-            self._restart = False  # from here on it goes on, also after a lost connection
+            self.begun()
             self._settle_pages(read, full=True)
-            if self.read + unfinished.read == 0:
-                self._check_empty_source()
+            if self.read + unfinished.read == 0 and self.lease.shard is None:
+                self.check_empty_source()
             return unfinished.horizon
 
-    def _unfinished(self, mode: Mode) -> Unfinished | None:
-        if mode != "full" or self._restart:
+    def begun(self) -> None:
+        """A full sync has begun: from here on it is gone on with, also after a lost connection."""
+        self._restart = False
+
+    @property
+    def unfinished(self) -> Unfinished | None:
+        """The full sync that this one goes on with; None where it begins anew."""
+        if self._restart:
             return None
         unfinished = self.document.unfinished
         return unfinished if unfinished and unfinished.digest == self.run.bound.digest else None
 
-    def _target_is_empty(self) -> bool:
+    def target_is_empty(self) -> bool:
+        """Whether neither the target nor its ledger has anything."""
         with self.run.target.begin(self.run.spec, write=False) as tx:
             return tx.is_empty() and tx.ledger_is_empty()
 
-    def _check_empty_source(self) -> None:
-        if self.document.checkpoint is not None and not self._target_is_empty():
+    def check_empty_source(self) -> None:
+        """Stop where nothing was read, the target has records, and they have been synced before."""
+        if self.document.checkpoint is not None and not self.target_is_empty():
             check_empty_source(self.run, self.options.allow)
 
     def _settle_pages(self, read: Read, *, full: bool) -> None:
@@ -274,7 +295,7 @@ class Syncing:
         if self.read > self._furthest:  # reading again what was read before is no progress
             self._furthest = self.read
             self.patience.progressed()
-        self._report()
+        self.report(self.progress())
         if self.options.on_batch is not None:
             self.options.on_batch(page.batch)
 
@@ -311,19 +332,10 @@ class Syncing:
             self._check_queue(outcome)
             before()
             outcome.store(self.store)
-            self._check_letters(outcome)
+            check_letters(self.run, len(self.letters), outcome.letters, self.limit)
             self._doubted = outcome
             self.lease.commit(tx)
             return outcome
-
-    def _check_letters(self, outcome: Outcome) -> None:
-        if len(self.letters) + len(outcome.letters) > self.limit:
-            first = outcome.letters[0].error if outcome.letters else ""
-            raise TooManyDeadLetters(
-                f"{self.run.name}: more than {self.limit} records could not be mapped or written; "
-                f"the first: {first}",
-                hint=f"syncline dead-letters list {self.run.name}",
-            )
 
     def _check_queue(self, outcome: Outcome) -> None:
         rows = (
@@ -348,8 +360,8 @@ class Syncing:
             letter.ledger_key or letter.error for letter in outcome.letters
         }
 
-    def _report(self) -> None:
-        at = self.progress()
+    def report(self, at: Progress) -> None:
+        """Tell how far the run is: to the log, and to whoever asked."""
         log.debug("batch", **{k: v for k, v in at.as_dict().items() if k != "mapping"})
         if self.options.on_progress is not None:
             self.options.on_progress(at)
@@ -371,47 +383,15 @@ class Syncing:
     def _finish(self, horizon: str, started: str) -> None:
         """Move the checkpoint to the horizon: everything before it is durable."""
 
-        def work(_: Transaction) -> Outcome:
-            document, bound = self.document, self.run.bound
-            document.checkpoint = Checkpoint(horizon, started, self.run_id, self.guarantee)
-            document.unfinished = None
-            document.digest, document.key_digest = bound.digest, bound.key_digest
-            document.columns = ledger.columns_seen(bound.source_info.columns)
-            document.identity = dict(bound.source_info.identity)
-            document.evolved = list(self.run.evolved)
-            if bound.target_info is not None:
-                document.target_columns = ledger.columns_seen(bound.target_info.columns)
+        def work(tx: Transaction) -> Outcome:
+            self.lease.forget_shards(tx)
+            self.document.checkpoint = Checkpoint(horizon, started, self.run_id, self.guarantee)
+            self.document.unfinished = None
+            drift.remember(self.run, self.document)
             return Outcome()
 
         self.transact(work)
 
     def summary(self, mode: str) -> RunSummary:
         """What the run did so far."""
-        seconds = time.monotonic() - self.began
-        counts = self.store.counts(self.run.name)
-        waits = counts.open_conflicts + counts.decided + counts.dead_letters > 0
-        checkpoint, before = self.document.checkpoint, self.before
-        total = self.total
-        return RunSummary(
-            mapping=self.run.name,
-            run_id=self.run_id,
-            mode=mode,
-            status="waiting" if waits else "ok",
-            guarantee=self.guarantee or (checkpoint.guarantee if checkpoint else ""),
-            read=self.read,
-            inserted=total.inserted,
-            updated=total.updated,
-            deleted=total.deleted,
-            unchanged=total.unchanged,
-            conflicts=total.conflicts,
-            queued=len(self.queued),
-            dead_letters=len(self.letters),
-            seconds=round(seconds, 3),
-            rows_per_second=round(self.read / seconds) if seconds > 0 else 0,
-            checkpoint=checkpoint.synced_at if checkpoint else None,
-            warnings=self.watch.warnings() if self.watch else (),
-            checkpoint_before=before.synced_at if before else None,
-            position=checkpoint.position if checkpoint else None,
-            position_before=before.position if before else None,
-            drift=self.drift,
-        )
+        return summary_of(self, mode)

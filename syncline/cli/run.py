@@ -57,6 +57,10 @@ def run(
         list[Reason] | None,
         typer.Option(help="Let the run pass the guard that stopped it; may be repeated."),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, max=64, help="Processes that share a full sync; else as mapped."),
+    ] = None,
     restart: Annotated[
         bool, typer.Option("--restart", help="Begin an unfinished full sync again.")
     ] = False,
@@ -81,6 +85,7 @@ def run(
         batch_size=batch_size,
         allow=frozenset(str(reason) for reason in allow or ()),
         restart=restart,
+        workers=workers,
     )
     codes: list[int] = []
     with stoppable() as told_to_end:

@@ -204,7 +204,7 @@ class SqlEndpoint(ABC):
 
             def cut(rows: int) -> list[str]:
                 # Where statistics are too low the parts are as large as they say, but more.
-                step = max(1, -(-rows // parts))
+                step = rows // parts + 1  # so that the last record ends no part
                 return split(session, self.dialect, spec.table, order, step, 4 * parts)
 
             if info.row_estimate and (found := cut(info.row_estimate)):

@@ -192,6 +192,9 @@ class Mapping(Strict):
     owners: list[Owner] = Field(default_factory=list[Owner], description="Who answers for it.")
     tags: dict[str, TagValue] = Field(default_factory=dict[str, TagValue])
     batch_size: int = Field(100_000, ge=1, le=1_000_000, description="Records in a batch.")
+    workers: int = Field(
+        1, ge=1, le=64, description="Processes that a full sync is shared out to, by key ranges."
+    )
     dead_letters: DeadLetters = Field(default_factory=lambda: DeadLetters.model_validate({}))
     drift: Literal["ignore", "warn", "stop", "evolve"] = Field(
         "stop", description="What is done where the columns of a table change between two runs."

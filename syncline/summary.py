@@ -1,0 +1,43 @@
+"""Summary: what a run did, once it has done it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from syncline.run import RunSummary
+
+if TYPE_CHECKING:
+    from syncline.sync import Syncing
+
+
+def summary_of(syncing: Syncing, mode: str) -> RunSummary:
+    """What the run did so far."""
+    seconds = time.monotonic() - syncing.began
+    counts = syncing.store.counts(syncing.run.name)
+    waits = counts.open_conflicts + counts.decided + counts.dead_letters > 0
+    checkpoint, before = syncing.document.checkpoint, syncing.before
+    total = syncing.total
+    return RunSummary(
+        mapping=syncing.run.name,
+        run_id=syncing.run_id,
+        mode=mode,
+        status="waiting" if waits else "ok",
+        guarantee=syncing.guarantee or (checkpoint.guarantee if checkpoint else ""),
+        read=syncing.read,
+        inserted=total.inserted,
+        updated=total.updated,
+        deleted=total.deleted,
+        unchanged=total.unchanged,
+        conflicts=total.conflicts,
+        queued=len(syncing.queued),
+        dead_letters=len(syncing.letters),
+        seconds=round(seconds, 3),
+        rows_per_second=round(syncing.read / seconds) if seconds > 0 else 0,
+        checkpoint=checkpoint.synced_at if checkpoint else None,
+        warnings=syncing.watch.warnings() if syncing.watch else (),
+        checkpoint_before=before.synced_at if before else None,
+        position=checkpoint.position if checkpoint else None,
+        position_before=before.position if before else None,
+        drift=syncing.drift,
+    )
