@@ -94,6 +94,7 @@ def fill(tx: Transaction, batch: Batch, shape: Shape, *, read_back: bool, epoch:
         b = none_of(new.rows, len(shape.fields))
         b.s, b.t = new.prints, held
         b.present[:] = b.known[:] = True
+        _keep(b, np.ones_like(b.known), new, shape.keeps)
         packed = pack(new.ledger_keys, b, np.arange(new.rows), layout=shape.layout, epoch=epoch)
         tx.ledger_put(packed, fresh=True)
     return landed
@@ -249,7 +250,13 @@ def held_now(
 
 
 def baselines_after(
-    batch: Batch, seen: Seen, verdict: Verdict, done: Applied, target: Prints
+    batch: Batch,
+    seen: Seen,
+    verdict: Verdict,
+    done: Applied,
+    target: Prints,
+    *,
+    keeps: frozenset[str] = frozenset(),
 ) -> tuple[Baselines, Rows]:
     """The baselines that follow from what was done, and the rows whose ledger row must be
     written.
@@ -265,6 +272,7 @@ def baselines_after(
         old.held.copy(),
         old.known.copy(),
         old.source_void,
+        {row: dict(values) for row, values in old.kept.items()},
     )
     effect, action = verdict.effect, verdict.action
     queued = action == Action.QUEUE
@@ -279,10 +287,13 @@ def baselines_after(
     source = (verdict.agreed | verdict.kept | wrote) & both[:, None]
     came = (done.inserted & settled)[:, None]
     _set(b, source | came, batch.prints, target)
+    _keep(b, source | came, batch, keeps)
     b.held[:] = np.where(source | came, verdict.kept & both[:, None], b.held)
     b.gone[done.inserted & settled | both] = 0
     b.gone[done.deleted | settled & (effect == Effect.TOMBSTONE)] = SOURCE_GONE | TARGET_GONE
     _kept_apart(b, batch, verdict, settled & ~done.deleted, target)
+    for row in np.flatnonzero(b.gone != 0):  # what is gone has no value to merge with
+        b.kept.pop(int(row), None)
     lonely = (queued | refused) & ~old.present
     b.gone[lonely] = SOURCE_GONE | TARGET_GONE
     b.hold[settled] = NOT_HELD
@@ -306,6 +317,16 @@ def _set(b: Baselines, where: Mask, source: Prints, target: Prints) -> None:
     b.known |= where
 
 
+def _keep(b: Baselines, where: Mask, batch: Batch, keeps: frozenset[str]) -> None:
+    """Keep the source's values of these fields, where its prints were set."""
+    for j, name in enumerate(batch.types):
+        rows = np.flatnonzero(where[:, j])
+        if name in keeps and len(rows):
+            values = arrow.take(batch.values.select([name]), rows).column(0).to_pylist()
+            for row, value in zip(rows, values, strict=True):
+                b.kept.setdefault(int(row), {})[name] = value
+
+
 def _kept_apart(
     b: Baselines, batch: Batch, verdict: Verdict, settled: Mask, target: Prints
 ) -> None:
@@ -327,4 +348,6 @@ def _changed(old: Baselines, new: Baselines) -> Rows:
     differs = (old.present != new.present) | (old.gone != new.gone) | (old.hold != new.hold)
     for name in ("s", "t", "held", "known"):
         differs |= (getattr(old, name) != getattr(new, name)).any(axis=1)
+    for row, values in new.kept.items():
+        differs[row] |= values != old.kept.get(row, {})
     return np.flatnonzero(differs & new.present)

@@ -80,6 +80,11 @@ def lengths(column: pa.Array[Any]) -> npt.NDArray[Any]:
     return numbers(_compute.binary_length(column), -1)
 
 
+def heads(column: pa.Array[Any], size: int) -> pa.Array[Any]:
+    """The first bytes of each value of a binary column."""
+    return _compute.binary_slice(column, 0, size)
+
+
 def ascends(of: pa.Table) -> bool:
     """Whether each row is greater than the one before it, column by column; False with a NULL."""
     rises: Any = False

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -27,6 +27,8 @@ TARGET_GONE: Final = 2
 NOT_HELD: Final = 0
 WAITS: Final = 1
 DEAD: Final = 2
+MOST_KEPT: Final = 32_000
+"""So many bytes of a record's values are kept behind its prints: MySQL's BLOB holds 65,535."""
 PARKED: Final = 3
 _ESCAPED: Final = r'["\\\x00-\x1f]'
 """What JSON writes in another way inside a text."""
@@ -69,6 +71,9 @@ class Baselines:
     held: Mask
     known: Mask
     source_void: Mask
+    kept: dict[int, dict[str, Any]] = field(default_factory=dict[int, dict[str, Any]])
+    """By row, the source's values that `s` is the print of, of the fields that say `keep: values`.
+    """
 
 
 def none_of(n: int, fields: int) -> Baselines:
@@ -114,6 +119,9 @@ def _unpack_layout(
 ) -> None:
     width = len(old)
     s = _matrix(rows.column("s"), width)
+    sizes = arrow.lengths(arrow.one_chunk(rows.column("s")))
+    if (sizes > width * 8).any():
+        _unpack_kept(here, rows, at, sizes > width * 8, width, old, now)
     t = s.copy()
     differs = rows.column("t").is_valid().to_numpy()
     t[differs] = _matrix(arrow.keep(rows, differs).column("t"), width)
@@ -121,7 +129,7 @@ def _unpack_layout(
     some = rows.column("held").is_valid().to_numpy()
     held[some] = _bytes(arrow.keep(rows, some).column("held"), width)
     # A hold on a record that never was settled has no baseline to go with it.
-    has = arrow.lengths(arrow.one_chunk(rows.column("s"))) == width * 8
+    has = sizes >= width * 8
     places = {name: (j, digest, type_) for j, (name, digest, type_) in enumerate(old)}
     for j, (name, digest, type_) in enumerate(now):
         if name not in places:
@@ -135,12 +143,47 @@ def _unpack_layout(
         here.source_void[at, j] = old_digest != digest
 
 
+def _unpack_kept(
+    here: Baselines,
+    rows: pa.Table,
+    at: npt.NDArray[Any],
+    longer: Mask,
+    width: int,
+    old: Layout,
+    now: Layout,
+) -> None:
+    """The values behind the prints; not of a field whose expression or type changed since."""
+    from syncline.store import values
+
+    same = {name for name, _, _ in set(old) & set(now)}
+    texts: list[Any] = arrow.keep(rows, longer).column("s").to_pylist()
+    for row, text in zip(at[longer], texts, strict=True):
+        found: dict[str, Any] = values.decode(text[width * 8 :].decode("ascii"))
+        here.kept[int(row)] = {name: value for name, value in found.items() if name in same}
+
+
+def _with_kept(s: pa.Array[Any], kept: Sequence[Mapping[str, Any] | None]) -> pa.Array[Any]:
+    """Each row's prints with its kept values behind them; not where those are too long."""
+    from syncline.store import values
+
+    def whole(prints: bytes, of: Mapping[str, Any] | None) -> bytes:
+        text = values.encode(dict(of)).encode("ascii") if of and prints else b""
+        return prints + text if len(text) <= MOST_KEPT else prints
+
+    every: list[Any] = s.to_pylist()
+    pairs = zip(every, kept, strict=True)
+    return pa.array([whole(prints, of) for prints, of in pairs], pa.binary())
+
+
 def _matrix(column: pa.ChunkedArray[Any], width: int) -> Prints:
     """Rows of `width` fingerprints; an empty value (a hold without a baseline) reads as zeros."""
     flat = arrow.one_chunk(column)
     matrix = np.zeros((len(flat), width), np.int64)
-    full = arrow.lengths(flat) == width * 8
+    sizes = arrow.lengths(flat)
+    full = sizes >= width * 8
     if width and full.any():
+        if (sizes > width * 8).any():
+            flat = arrow.heads(flat, width * 8)
         matrix[full] = np.frombuffer(
             _joined(flat if full.all() else arrow.keep(flat, full)), "<i8"
         ).reshape(-1, width)
@@ -172,10 +215,13 @@ def pack(
     # A new record has one image for both sides, and most ledgers hold nothing apart.
     differs: Mask = np.zeros(n, np.bool_) if t is s else np.any(s != t, axis=1) & known
     any_held: Mask = np.any(held, axis=1) & known if held.any() else np.zeros(n, np.bool_)
+    prints = _packed(s.astype("<i8", copy=False), known, null=False)
+    if here.kept:
+        prints = _with_kept(prints, [here.kept.get(int(row)) for row in chosen])
     return arrow.table(
         {
             "k": keys if whole else arrow.take(keys, chosen),
-            "s": _packed(s.astype("<i8", copy=False), known, null=False),
+            "s": prints,
             "t": _packed(t.astype("<i8", copy=False), differs, null=True),
             "held": _packed(held.view(np.uint8), any_held, null=True),
             "gone": arrow.array(here.gone[chosen]),

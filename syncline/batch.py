@@ -38,7 +38,8 @@ class Shape:
     ledger.
 
     `soft` is the target's soft-delete column, which is no field. `clock` is the place of the clock
-    field, or None. `nullable` are the fields that the target lets be NULL.
+    field, or None. `nullable` are the fields that the target lets be NULL, `keeps` those whose
+    baseline values are kept.
     """
 
     mapping: str
@@ -50,6 +51,7 @@ class Shape:
     clock: int | None = None
     soft: str | None = None
     nullable: frozenset[str] = frozenset()
+    keeps: frozenset[str] = frozenset()
 
     @property
     def clock_name(self) -> str | None:

@@ -112,6 +112,8 @@ class Rules:
     restores: Mask
     restores_records: bool
     groups: Sequence[Sequence[int]] = ()
+    adds: Mask | None = None
+    """Fields in which what both sides added counts twice, though both came to the same value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +184,12 @@ def _fields(sides: Sides, rules: Rules) -> npt.NDArray[Any]:
     clocks = np.broadcast_to(rules.clocks, sides.same.shape)
     restores = np.broadcast_to(rules.restores, sides.same.shape)
     both = source_moved & (target_moved | sides.held) | ~sides.known
+    agreed = sides.same
+    if rules.adds is not None:
+        moved = source_moved & (target_moved | sides.held) & sides.known
+        agreed = agreed & ~(np.broadcast_to(rules.adds, sides.same.shape) & moved)
     table: list[tuple[Mask, FieldEffect]] = [
-        (sides.same, FieldEffect.AGREED),
+        (agreed, FieldEffect.AGREED),
         (clocks & both & later, FieldEffect.CLOCK_WRITE),
         (clocks & both, FieldEffect.CLOCK_KEEP),
         (~sides.known, FieldEffect.FIRST_CONTACT),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol, Self
 
@@ -80,6 +80,8 @@ class Conflict:
     clock_target: Any = None
     clock_digits: int = 6
     """The coarser fractional precision of the two clocks; they are compared at it."""
+    near: timedelta | None = None
+    """Clocks no further apart than this are too near to tell who was later (`conflicts.near`)."""
 
     def baseline_of(self, name: str) -> Any:
         """The field's value when it was last settled, or MISSING where only a fingerprint is
@@ -97,6 +99,9 @@ class Write:
 
     values: Mapping[str, Any] | None
     reason: str = ""
+    held: frozenset[str] = frozenset()
+    """Fields written to a value that is not the source's, which its next change must not simply
+    overwrite: it is a conflict again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +154,19 @@ def later(source: Any, target: Any, digits: int = 6) -> bool:
     TypeError.
     """
     return _cut(source, digits) > _cut(target, digits)
+
+
+def near_tie(conflict: Conflict) -> bool:
+    """Whether the two clocks are too near each other to go by (`near`).
+
+    The same whichever side is called the source. Only instants and dates can be near.
+    """
+    source, target = conflict.clock_source, conflict.clock_target
+    if conflict.near is None or not isinstance(source, date) or not isinstance(target, date):
+        return False
+    return abs(_cut(source, conflict.clock_digits) - _cut(target, conflict.clock_digits)) <= (
+        conflict.near
+    )
 
 
 def _cut(clock: Any, digits: int) -> Any:

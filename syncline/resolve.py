@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from enum import IntEnum
 from typing import Any
 
@@ -49,6 +50,8 @@ class Policy:
     )
     first_contact: tuple[str, Strategy] | None = None
     """What settles first contacts, where that is not the strategy."""
+    near: timedelta | None = None
+    """How near two clocks may be to tell who was later."""
     rules: tuple[Rule, ...] = ()
     """What people decided once and for all: asked where a strategy asks a person."""
 
@@ -161,6 +164,12 @@ def _settle(
             clock_source=sources[i].get(shape.clock_name or ""),
             clock_target=(target or {}).get(shape.clock_name or ""),
             clock_digits=_digits(shape),
+            near=policy.near,
+            baseline={
+                name: value
+                for name, value in seen.baselines.kept.get(row, {}).items()
+                if name in shape.keeps
+            },
         )
         waits = bool(seen.baselines.hold[row] == WAITS)
         if row in decided:
@@ -224,6 +233,7 @@ def ask_strategies(
     else:
         shares[default[0]] = (default[1], set())
     values: dict[str, Any] = {}
+    held: frozenset[str] = frozenset()
     deletes, found = False, list[Loser]()
     for name, (strategy, share) in sorted(shares.items()):
         part = replace(conflict, contested=frozenset(share)) if share else conflict
@@ -238,11 +248,12 @@ def ask_strategies(
         if isinstance(answer, Write):
             deletes = deletes or answer.values is None
             values.update(answer.values or {})
+            held |= answer.held
     if losers is not None:
         losers.extend(found)
     if deletes:
         return Write(None)
-    return Write(values) if values else Keep()
+    return Write(values, held=held) if values else Keep()
 
 
 def _by_rules(
@@ -335,7 +346,8 @@ def _take(
         verdict.action[row] = Action.DELETE if conflict.target is not None else Action.NONE
         return
     written = np.array([name in answer.values for name in names])
-    verdict.kept[row] = contested & ~written
+    apart = np.array([name in answer.held for name in names])
+    verdict.kept[row] = contested & ~written | apart
     verdict.agreed[row] &= ~written
     if conflict.target is None:
         verdict.action[row], verdict.write[row] = Action.INSERT, True

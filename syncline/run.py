@@ -4,7 +4,7 @@ rules, the store.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -17,12 +17,13 @@ from syncline import catalogue, drift, ledger
 from syncline.baseline import Layout
 from syncline.batch import Batch, Shape
 from syncline.classify import Rules
-from syncline.endpoints.base import Endpoint, Mode, Range, ReadSpec, TargetSpec
-from syncline.errors import SynclineError
+from syncline.endpoints.base import Endpoint, Mask, Mode, Range, ReadSpec, TargetSpec
+from syncline.errors import InputError, SynclineError
 from syncline.ledger import Document, layout_number
 from syncline.mapping.bound import BoundMapping
 from syncline.mapping.compile import bind
 from syncline.mapping.model import Mapping as MappingFile
+from syncline.merging import merging, name_of
 from syncline.progress import Progress
 from syncline.record import Type
 from syncline.resolve import Policy
@@ -243,7 +244,11 @@ def policy_of(
     return Policy(
         strategy=load_strategy(rules.strategy, resolvers),
         name=rules.strategy,
-        fields={name: (own, load_strategy(own, resolvers)) for name, own in rules.fields.items()},
+        fields={
+            **{name: (own, load_strategy(own, resolvers)) for name, own in rules.fields.items()},
+            **{name: (name_of(how), merging(how)) for name, how in mapping.merges.items()},
+        },
+        near=rules.near,
         first_contact=(contact, load_strategy(contact, resolvers)) if contact else None,
         rules=remembered,
     )
@@ -264,6 +269,7 @@ def shape_of(run: Opened, document: Document) -> Shape:
         clock=list(fields).index(clock) if clock in fields else None,
         soft=run.bound.soft_delete[0] if run.bound.soft_delete else None,
         nullable=frozenset(_nullable(run.bound, fields)),
+        keeps=run.mapping.keeps,
     )
 
 
@@ -285,7 +291,7 @@ def terms_of(
     """The terms on which this run settles records; `waiting` as in `Terms`."""
     rules = run.mapping.conflicts
     names = [field.name for field in run.bound.fields]
-    strategies = [rules.fields.get(name, rules.strategy) for name in names]
+    strategies = [run.mapping.strategy_of(name) for name in names]
     last = document.checkpoint.synced_at if document.checkpoint else None
     return Terms(
         shape=shape_of(run, document),
@@ -294,6 +300,7 @@ def terms_of(
             restores=np.array([name == "source" for name in strategies], np.bool_),
             restores_records=rules.strategy == "source",
             groups=[[names.index(name) for name in group] for group in rules.together],
+            adds=_adds(run, names),
         ),
         policy=policy_of(run.mapping, run.project.resolvers_dir, run.project.rules(run.name)),
         run_id=run_id,
@@ -306,6 +313,22 @@ def terms_of(
         masked=run.mapping.masked,
         exclusive=run.mapping.exclusive,
     )
+
+
+def _adds(run: Opened, names: Sequence[str]) -> Mask | None:
+    """Where fields add up what both sides added. Raises InputError where the target has no
+    transactions: a record could be written and not its baseline, and then be added to twice.
+    """
+    adds = np.array([run.mapping.merges.get(name) == "add" for name in names], np.bool_)
+    if not adds.any():
+        return None
+    with run.target.begin(run.spec, write=False) as tx:
+        if not tx.atomic:
+            raise InputError(
+                f"{run.name}: `merge: add` needs a target with transactions",
+                hint="a MongoDB replica set has them; or take `merge: max`",
+            )
+    return adds
 
 
 def _copies(run: Opened) -> bool:

@@ -196,7 +196,7 @@ def _round(
     for row, misfit in batch.dead.items():
         done.refused[row] = Refused(row, "value", misfit.reason)
     if terms.shape.ledger:
-        after, rows = baselines_after(batch, seen, verdict, done, target)
+        after, rows = baselines_after(batch, seen, verdict, done, target, keeps=terms.shape.keeps)
         if len(rows):
             _put(tx, batch, after, rows, seen.baselines.present[rows], terms)
     _tell(batch, seen, verdict, done, terms, outcome)

@@ -136,12 +136,13 @@ def _cells(line: Line) -> tuple[Any, ...]:
 
 
 def _answers(project: Project, strategy: str | None, entries: Sequence[Entry]) -> dict[int, Answer]:
-    from syncline.review.whatif import answer_as, strategy_named
+    from syncline.review.whatif import answer_as, near_of, strategy_named
 
     if strategy is None:
         return {}
     resolve = strategy_named(project, strategy)
-    return {entry.id: answer_as(entry, strategy, resolve) for entry in entries}
+    near = {name: near_of(project, name) for name in {entry.mapping for entry in entries}}
+    return {entry.id: answer_as(entry, strategy, resolve, near[entry.mapping]) for entry in entries}
 
 
 def _answer_content(answer: Answer | None, masked: Masked) -> dict[str, Any]:

@@ -18,6 +18,10 @@ _CURSORS: Final = frozenset(
     {"timestamp", "timestamptz", "date", "smallint", "integer", "bigint", "text"}
 )
 _NO_CLOCK: Final = frozenset({"bool", "bytes", "json"})
+_INSTANTS: Final = frozenset({"date", "timestamp", "timestamptz"})
+_NUMBERS: Final = frozenset({"smallint", "integer", "bigint", "decimal", "real", "double"})
+_MERGED: Final = {"add": _NUMBERS, "union": frozenset({"json"})}
+"""The types that a field's `merge:` can merge."""
 
 
 def covers(info: TableInfo, key: Iterable[str]) -> bool:
@@ -54,6 +58,13 @@ def check_target(
         if column.name == clock and column.type.name in _NO_CLOCK:
             message = f"`{clock}` is {column.type}: a clock is a time, or a number that grows"
             yield mapping.problem(("conflicts", "clock"), message)
+        if column.name == clock and mapping.conflicts.near and column.type.name not in _INSTANTS:
+            message = f"`{clock}` is {column.type}: only times can be near"
+            yield mapping.problem(("conflicts", "near"), message)
+        manner = mapping.merges.get(column.name, "max")
+        if column.type.name not in _MERGED.get(manner, {column.type.name}):
+            message = f"`{column.name}` is {column.type}: `merge: {manner}` can't merge that"
+            yield mapping.problem(("fields", column.name, "merge"), message)
     if info is None:
         return
     if info.is_view and not info.rewrites:

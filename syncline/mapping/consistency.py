@@ -77,15 +77,29 @@ def _conflicts(mapping: Mapping) -> Iterator[Finding]:
             grouped.add(name)
         if len({mapping.strategy_of(name) for name in group}) > 1:
             yield ("conflicts", "together", index), "fields that move as one need one strategy"
+    yield from _merges(mapping)
     if conflicts.clock is not None and conflicts.clock not in known:
         yield ("conflicts", "clock"), _no_field(conflicts.clock, mapping)
     if conflicts.clock is None:
         yield from _clock_needed(mapping)
 
 
+def _merges(mapping: Mapping) -> Iterator[Finding]:
+    for name, rule in mapping.fields.items():
+        if rule.merge and name in mapping.conflicts.fields:
+            yield ("conflicts", "fields", name), f"`{name}` has `merge: {rule.merge}` already"
+        if rule.merge in ("union", "add") and not rule.keep:
+            yield ("fields", name, "merge"), f"`merge: {rule.merge}` needs `keep: values`"
+        if (rule.merge or rule.keep) and mapping.detect != "ledger":
+            path = ("fields", name, "merge" if rule.merge else "keep")
+            yield path, "the baseline is in the ledger: `detect: ledger`"
+
+
 def _clock_needed(mapping: Mapping) -> Iterator[Finding]:
     if "latest" in mapping.conflicts.strategies:
         yield ("conflicts",), "the strategy `latest` needs `clock`, a field that says when"
+    if mapping.conflicts.near is not None:
+        yield ("conflicts", "near"), "`near` needs `clock`, a field that says when"
     if mapping.conflicts.detect == "timestamp":
         yield ("conflicts", "detect"), "`detect: timestamp` needs `clock`, a field that says when"
 

@@ -48,6 +48,12 @@ class Form(Strict):
     truncate: Truncate | None = Field(
         None, description="Cut a time on purpose to milliseconds, seconds or days."
     )
+    keep: Literal["values"] | None = Field(
+        None, description="Keep the baseline's value too, not its fingerprint alone."
+    )
+    merge: Literal["union", "add", "max"] | None = Field(
+        None, description="How the value is merged where both sides moved it."
+    )
     mask: bool = Field(False, description="Hide the value from people in the review app.")
 
 

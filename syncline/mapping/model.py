@@ -24,6 +24,7 @@ from syncline.mapping.scalars import (
     TagValue,
     TypeName,
 )
+from syncline.merging import Manner, name_of
 
 Detect = Literal["ledger", "timestamp", "none"]
 FirstContact = Literal["strategy", "source", "target", "queue"]
@@ -129,6 +130,9 @@ class Conflicts(Strict):
     )
     together: list[list[str]] = Field(
         default_factory=list[list[str]], description="Groups of fields that move as one."
+    )
+    near: Duration | None = Field(
+        None, description="latest: clocks no further apart are a question for a person: 2s."
     )
     first_contact: FirstContact = Field(
         "strategy", description="Who wins where both sides hold a record and nothing is known."
@@ -236,8 +240,19 @@ class Mapping(Strict):
         if self.conflicts.detect is not None:
             return self.conflicts.detect
         settles = any(name != "source" for name in self.conflicts.strategies)
+        settles = settles or any(rule.merge or rule.keep for rule in self.fields.values())
         removes = self.deletes.mode != "ignore" and not self.exclusive
         return "ledger" if settles or removes else "none"
+
+    @property
+    def keeps(self) -> frozenset[str]:
+        """The fields whose baseline values are kept."""
+        return frozenset(name for name, rule in self.fields.items() if rule.keep)
+
+    @property
+    def merges(self) -> dict[str, Manner]:
+        """How fields are merged that both sides moved, where the mapping says."""
+        return {name: rule.merge for name, rule in self.fields.items() if rule.merge}
 
     @property
     def masked(self) -> frozenset[str]:
@@ -246,6 +261,9 @@ class Mapping(Strict):
 
     def strategy_of(self, field: str) -> str:
         """The strategy that settles this field."""
+        rule = self.fields.get(field)
+        if rule is not None and rule.merge is not None:
+            return name_of(rule.merge)
         return self.conflicts.fields.get(field, self.conflicts.strategy)
 
     def where_is(self, *path: str | int) -> str:

@@ -6,11 +6,11 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from syncline.conflict import Ask, Conflict, Kind, Resolution, Strategy
-from syncline.errors import InputError
+from syncline.errors import InputError, SynclineError
 from syncline.review.bulk import Maker, Preview, preview
 from syncline.review.mask import Masks
 from syncline.review.queue import after, decision
@@ -37,8 +37,9 @@ class Answer:
     changes: Mapping[str, tuple[Any, Any]]
 
 
-def answer_as(entry: Entry, name: str, strategy: Strategy) -> Answer:
-    """What the strategy would do with the conflict, as a run would ask it.
+def answer_as(entry: Entry, name: str, strategy: Strategy, near: timedelta | None = None) -> Answer:
+    """What the strategy would do with the conflict, as a run would ask it; `near` is that of the
+    mapping.
 
     What it raises, or answers wrongly, is a question to a person here as there.
     """
@@ -46,7 +47,8 @@ def answer_as(entry: Entry, name: str, strategy: Strategy) -> Answer:
 
     if entry.kind is Kind.REFUSED:
         return Answer(name, True, "the target refused the record: no strategy is asked", None, {})
-    found = ask_strategies(entry.conflict, Policy(strategy, name), None, 0)
+    conflict = replace(entry.conflict, near=near)
+    found = ask_strategies(conflict, Policy(strategy, name), None, 0)
     return _answer(entry.conflict, name, found)
 
 
@@ -60,6 +62,14 @@ def _answer(conflict: Conflict, name: str, found: Resolution) -> Answer:
         if field not in now or now[field] != value
     }
     return Answer(name, False, found.reason, then, changes)
+
+
+def near_of(project: Project, mapping: str) -> timedelta | None:
+    """How near two clocks may be, as the mapping says; None where it can't be read."""
+    try:
+        return project.mapping(mapping).conflicts.near
+    except SynclineError:
+        return None
 
 
 def strategy_named(project: Project, name: str) -> Strategy:

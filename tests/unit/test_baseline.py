@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from syncline.baseline import Baselines, decode_key, encode_key, none_of, pack, unpack
@@ -37,6 +37,7 @@ def stored(rows: pa.Table) -> pa.Table:
     return rows.append_column(ROW, pa.array(np.arange(rows.num_rows, dtype=np.int32)))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(RECORD, max_size=6))
 def test_what_is_packed_is_unpacked_the_same(
     records: list[tuple[list[int], list[int], list[bool], int, int]],

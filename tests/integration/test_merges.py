@@ -1,0 +1,134 @@
+"""Baseline values that are kept, and what they make possible: sums, unions, three-way views."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from syncline.errors import InputError, MappingErrors
+from syncline.review.view import view
+from syncline.store.model import State
+from syncline.store.store import Store
+from tests.conftest import NewDatabase
+from tests.integration.project_bench import FIELDS, Make, ProjectBench, Side, now, person
+
+KEPT = FIELDS.replace("  amount: amount\n", "  amount: {from: amount, keep: values, merge: add}\n")
+
+
+def added(bench: ProjectBench, *, source: Any = None, target: Any = None) -> Decimal:
+    """Person 3's amount after both sides were set and a run."""
+    if source is not None:
+        bench.source.edit(3, amount=Decimal(source), updated_at=now())
+    if target is not None:
+        bench.target.edit(3, amount=Decimal(target))
+    assert bench.run().status == "ok"
+    return bench.target.rows()[3]["amount"]
+
+
+@pytest.mark.parametrize("kind", ["postgres", "mariadb", "sqlite"])
+def test_what_both_sides_added_is_counted_over_many_rounds(
+    kind: str, new_database: NewDatabase, tmp_path: Path
+) -> None:
+    """Nothing is lost and nothing counted twice, whichever side moves, also to the same value."""
+    source = Side("sqlite", new_database("sqlite"), "people")
+    target = Side(kind, new_database(kind), "people_copy")
+    source.create()
+    source.put(*(person(key) for key in range(10)))
+    rest = "delta: {cursor: updated_at}\nconflicts: {strategy: merge, clock: updated_at}\n"
+    bench = ProjectBench(tmp_path, source, target, fields=KEPT, rest=rest)
+    bench.run()
+    bench.source.edit(3, amount=Decimal(5), updated_at=now())
+    bench.run()
+    assert added(bench, source=7, target=6) == 8  # 5, +2, +1
+    assert added(bench, source=8) == 9  # the source alone: +1
+    assert added(bench) == 9  # nobody: a run more changes nothing
+    assert added(bench, source=9) == 10  # to the very value that the target has
+    assert added(bench, target=12) == 12  # the target alone: +2
+    assert added(bench, source=12, target=15) == 18  # +3, +3
+    assert bench.run(mode="full").updated == 0
+    assert bench.target.rows()[3]["amount"] == 18
+    source.close()
+    target.close()
+
+
+def test_adding_up_is_refused_where_a_record_and_its_baseline_may_part(
+    new_database: NewDatabase, tmp_path: Path
+) -> None:
+    """A server without transactions could be stopped between the two, and then add twice."""
+    source = Side("sqlite", new_database("sqlite"), "people")
+    target = Side("mongo", new_database("mongo"), "people_copy")
+    source.create()
+    source.put(person(1))
+    fields = KEPT.replace("merge: add", 'merge: add, type: "decimal(14,2)"')
+    bench = ProjectBench(tmp_path, source, target, fields=fields)
+    with pytest.raises(InputError, match="transactions"):
+        bench.run()
+    source.close()
+    target.close()
+
+
+def test_a_view_has_the_baseline_where_values_are_kept(make: Make) -> None:
+    """Of the other fields only which side moved."""
+    fields = FIELDS.replace("  name: name\n", "  name: {from: name, keep: values}\n")
+    bench = make(10, rest="conflicts: manual\n", fields=fields)
+    bench.run()
+    bench.source.edit(3, name="From source", city="Oslo", updated_at=now())
+    bench.target.edit(3, name="From target")
+    bench.run()
+    with Store.open(bench.project.store_url) as store:
+        (entry,) = store.conflicts(mapping="people", state=State.OPEN)
+    found = view(entry)
+    told = {f.name: (f.baseline, f.moved, f.merges) for f in found.fields}
+    assert found.known == "values"
+    assert told["name"] == ("Person 3", "both", None)
+    assert told["city"][1:] == ("source", "source")
+
+
+def test_keeping_values_from_now_on_fills_the_ledger_with_a_full_run(make: Make) -> None:
+    """What was settled before has prints alone, until both sides are seen alike."""
+    bench = make(10, rest="conflicts: merge\n")
+    bench.run()
+    bench.write(fields=KEPT, rest="conflicts: merge\n")
+    bench.run(mode="full")
+    before = bench.target.rows()[3]["amount"]
+    bench.source.edit(3, amount=before + 2, updated_at=now())
+    bench.target.edit(3, amount=before + 1)
+    assert bench.run().queued == 0
+    assert bench.target.rows()[3]["amount"] == before + 3
+
+
+@pytest.mark.parametrize(
+    ("field", "rest", "told"),
+    [
+        ("{from: amount, merge: add}", "conflicts: merge\n", "needs `keep: values`"),
+        ("{from: name, type: text, keep: values, merge: add}", "conflicts: merge\n", "can't merge"),
+        ("{from: amount, keep: values, merge: union}", "conflicts: merge\n", "can't merge that"),
+        ("{from: amount, keep: values}", "conflicts: {detect: none}\n", "detect: ledger"),
+        ("amount", "conflicts: {strategy: latest, clock: active, near: 2s}\n", "active"),
+        ("amount", "conflicts: {strategy: merge, near: 2s}\n", "needs `clock`"),
+    ],
+)
+def test_a_merge_that_could_not_be_is_told(field: str, rest: str, told: str, make: Make) -> None:
+    """By `check`, with its line; not by the first conflict."""
+    fields = FIELDS.replace("  amount: amount\n", f"  amount: {field}\n")
+    with pytest.raises(MappingErrors, match=told):
+        make(3, rest=rest, fields=fields).run()
+
+
+@pytest.mark.parametrize("first", ["source", "target"])
+def test_f29_near_ties_wait_for_a_person_whichever_side_is_later(first: str, make: Make) -> None:
+    """And do so over as many runs as there are."""
+    import datetime as dt
+
+    bench = make(10, rest="conflicts: {strategy: latest, clock: updated_at, near: 2s}\n")
+    bench.run()
+    at, near = now(), dt.timedelta(seconds=1)
+    clocks = (at + near, at) if first == "source" else (at, at + near)
+    bench.source.edit(3, name="From source", updated_at=clocks[0])
+    bench.target.edit(3, name="From target", updated_at=clocks[1])
+    assert bench.run().queued == 1
+    assert bench.target.rows()[3]["name"] == "From target"
+    assert bench.run().updated == 0
