@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from syncline.endpoints.base import Range
 from syncline.errors import InputError, LeaseHeld
+from syncline.mapping.backfill import CHUNKS, Backfill
 from syncline.store import Chunk, Store
 
 if TYPE_CHECKING:
@@ -23,6 +24,63 @@ if TYPE_CHECKING:
     from syncline.sync import RunOptions, RunSummary
 
 By = Literal["cursor", "key"]
+
+
+class Wanted(Protocol):
+    """A backfill: its chunks, and the words that the control store remembers those by."""
+
+    @property
+    def by(self) -> By:
+        """What the chunks are of."""
+        ...
+
+    @property
+    def words(self) -> str:
+        """The same words again go on with the chunks that are not done."""
+        ...
+
+    def chunks(self) -> list[Chunk]:
+        """The chunks, in order. Raises InputError where there are none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Chunks that somebody chose, as in Dagster's UI."""
+
+    by: By
+    words: str
+    chosen: tuple[Chunk, ...]
+
+    def chunks(self) -> list[Chunk]:
+        """Those that were chosen."""
+        return list(self.chosen)
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """The backfill that a mapping declares, up to now: what time adds to it is done next."""
+
+    declared: Backfill
+    now: datetime
+
+    @property
+    def by(self) -> By:
+        """What the chunks are of."""
+        return self.declared.by
+
+    @property
+    def words(self) -> str:
+        """Without the end, which moves with time."""
+        return repr(("declared", self.by, self.declared.from_, self.declared.every))
+
+    def chunks(self) -> list[Chunk]:
+        """The windows or ranges. Raises InputError where not one of them is over yet."""
+        every = self.declared.every
+        chunk = CHUNKS[every] if isinstance(every, str) else str(every)
+        return Asked(self.by, str(self.declared.from_), self.declared.end(self.now), chunk).chunks()
+
+
 _STEP: Final = re.compile(r"^(\d+)\s*(m|h|d|w|mo|y)$")
 _SECONDS: Final = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _LONGEST_WAIT: Final = 600.0
@@ -132,7 +190,7 @@ def _writer(*given: str) -> Callable[[datetime], str]:
 def backfill(
     project: Project,
     name: str,
-    asked: Asked,
+    asked: Wanted,
     options: RunOptions,
     *,
     workers: int = 1,

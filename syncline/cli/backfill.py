@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -10,8 +11,11 @@ from syncline.cli.command import JsonOption, the_project
 from syncline.cli.command import end as end_with
 from syncline.cli.progress import bar, stoppable
 from syncline.cli.run import Reason, told, waits
+from syncline.errors import InputError
 
 if TYPE_CHECKING:
+    from syncline.backfill import Wanted
+    from syncline.mapping.model import Mapping
     from syncline.sync import RunSummary
 
 From = Annotated[
@@ -26,9 +30,12 @@ def backfill(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The mapping.")],
     *,
     by: Annotated[
-        Literal["cursor", "key"],
-        typer.Option(help="What the range is of: the delta's cursor, or the first key column."),
-    ],
+        Literal["cursor", "key"] | None,
+        typer.Option(
+            help="What the range is of: the delta's cursor, or the first key column. Without it, "
+            "what the mapping's `backfill:` says."
+        ),
+    ] = None,
     start: From = None,
     end: To = None,
     chunk: Annotated[
@@ -60,8 +67,7 @@ def backfill(
     from syncline.sync import RunOptions
 
     project = the_project()
-    project.mapping(name)
-    asked = engine.Asked(by, start, end, chunk)
+    asked = _asked(project.mapping(name), by, start, end, chunk)
     last: RunSummary | None = None
     with stoppable() as told_to_end, bar(name) as report:
         options = RunOptions(
@@ -79,3 +85,22 @@ def backfill(
             typer.echo(f"{name}: every chunk is done already; --restart begins again")
         return
     end_with([5 if strict and waits(project, last) else 0])
+
+
+def _asked(
+    mapping: Mapping,
+    by: Literal["cursor", "key"] | None,
+    start: str | None,
+    end: str | None,
+    chunk: str | None,
+) -> Wanted:
+    from syncline.backfill import Asked, Declared
+
+    if by is not None:
+        return Asked(by, start, end, chunk)
+    if (start, end, chunk) != (None, None, None):
+        raise InputError("--from, --to and --chunk go with --by", hint="--by cursor, or --by key")
+    if mapping.backfill is None:
+        hint = "--by cursor --from .. --to .., or write `backfill:` into the mapping"
+        raise InputError(f"{mapping.name} does not say what it is backfilled by", hint=hint)
+    return Declared(mapping.backfill, datetime.now(UTC))

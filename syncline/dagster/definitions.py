@@ -10,6 +10,7 @@ import dagster as dg
 
 from syncline import catalogue
 from syncline.dagster.asset import Placed, asset_of
+from syncline.dagster.backfill import backfill_of
 from syncline.dagster.broken import Broken, asset_of_broken, sensor_of
 from syncline.dagster.failure import RETRIES
 from syncline.dagster.load import asset_name, load, problems_of
@@ -27,8 +28,9 @@ from syncline.project import Project
 class Parts:
     """What a project becomes in Dagster, for a code location to put together.
 
-    `assets` has one for each mapping, of its name, and those in the place of mappings that do not
-    load; `sources` the tables that are only read; `checks` those that read both sides whole.
+    `assets` has one for each mapping, of its name, one for each backfill that is declared, and
+    those in the place of mappings that do not load; `sources` the tables that are only read;
+    `checks` those that read both sides whole.
     """
 
     assets: list[dg.AssetsDefinition] = field(default_factory=list[dg.AssetsDefinition])
@@ -111,7 +113,8 @@ def _add(
     asset = asset_of(placed, retry_policy)
     scan = scan_of(placed, retry_policy, taken)
     schedule = schedule_of(placed.mapping)
-    parts.assets.append(asset)
+    backfill = backfill_of(placed.project, placed.mapping, retry_policy)
+    parts.assets += [asset] if backfill is None else [asset, backfill]
     parts.checks += [scan] if scan is not None else []
     parts.schedules += [schedule] if schedule is not None else []
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from collections.abc import Mapping as MappingOf
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +21,8 @@ from syncline.store.inbox import Received
 
 SETTLED: Final = "settled_conflicts_sensor"
 WEBHOOKS: Final = "webhooks_sensor"
+UNDO: Final = timedelta(seconds=30)
+"""A decision may be taken back for a while, and the review app, where it runs, writes it itself."""
 _SENSOR_TAG: Final = "dagster/sensor_name"
 _RUN_KEY_TAG: Final = "dagster/run_key"
 _NOT_BEGUN: Final = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED]
@@ -41,7 +44,8 @@ def settled_sensor(root: Path, keys: MappingOf[str, dg.AssetKey]) -> dg.SensorDe
     )
     def settled(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         with Store.open(Project(root).store_url) as store:
-            decided = store.settled()
+            last = datetime.now(UTC) - UNDO
+            decided = {name: at for name, at in store.settled().items() if at <= last}
         asked = [name for name in decided if name in keys and not _waits(context, name, SETTLED)]
         for name in sorted(asked):
             run_key = f"{name} {decided[name].isoformat()}"

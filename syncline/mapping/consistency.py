@@ -110,6 +110,11 @@ def _rest(mapping: Mapping) -> Iterator[Finding]:
         yield ("deletes", "column"), f"`{column}` marks what is gone: it can't be mapped as well"
     if mapping.checks.freshness.blocking and mapping.max_lag is None:
         yield ("checks", "freshness"), "there is no `max_lag` for it to be older than"
+    if mapping.backfill and mapping.backfill.by == "cursor" and mapping.delta.cursor is None:
+        yield (
+            ("backfill",),
+            "it goes by the delta's cursor: write `delta: {cursor: ..}`, or by: key",
+        )
     if mapping.name in mapping.after:
         yield ("after",), "a mapping can't run after itself"
     places = [(place.connection, place.name) for place in (mapping.source, mapping.target)]

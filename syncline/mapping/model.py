@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from syncline.errors import Problem
+from syncline.mapping.backfill import Backfill
 from syncline.mapping.document import Document, path_text
 from syncline.mapping.forms import FromForm, OrText, Rule, Strict
 from syncline.mapping.running import Checks
@@ -207,6 +208,10 @@ class Mapping(Strict):
     checks: Checks = Field(
         default_factory=lambda: Checks.model_validate({}),
         description="What is checked in Dagster, and what of it blocks.",
+    )
+
+    backfill: Backfill | None = Field(
+        None, description="What a backfill is cut into, on the command line and in Dagster."
     )
 
     _name: str = PrivateAttr("")

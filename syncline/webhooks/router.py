@@ -20,8 +20,8 @@ PREFIX = "/hooks"
 """Where webhooks come in; nothing else is below it."""
 
 
-def hooks_router(project: Project) -> APIRouter:
-    """The router of a project's webhooks."""
+def hooks_router(project: Project, store: Store) -> APIRouter:
+    """The router of a project's webhooks, which are kept in its control store."""
     router = APIRouter(prefix=PREFIX, tags=["webhooks"])
 
     @router.post(
@@ -39,7 +39,8 @@ def hooks_router(project: Project) -> APIRouter:
     async def hook(mapping: str, request: Request) -> JSONResponse:
         """A webhook as Standard Webhooks 1.0 says: the run reads the source, not the body."""
         body = await _body(request)
-        answer = await run_in_threadpool(_receive, project, mapping, dict(request.headers), body)
+        headers = dict(request.headers)
+        answer = await run_in_threadpool(_receive, project, store, mapping, headers, body)
         return JSONResponse({"detail": answer.detail}, answer.status)
 
     return router
@@ -55,10 +56,11 @@ async def _body(request: Request) -> bytes:
     return bytes(found)
 
 
-def _receive(project: Project, mapping: str, headers: dict[str, str], body: bytes) -> Answer:
+def _receive(
+    project: Project, store: Store, mapping: str, headers: dict[str, str], body: bytes
+) -> Answer:
     try:
-        with Store.open(project.store_url) as store:
-            return receive(project, store, mapping, headers, body)
+        return receive(project, store, mapping, headers, body)
     except InputError as error:  # what is wrong with the server's own settings is not the sender's
         return Answer(500, redacted(str(error)))
     except SynclineError:

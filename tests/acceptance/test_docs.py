@@ -19,6 +19,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from syncline.demo.load import load
+from tests.conftest import NewDatabase
+
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 
 CHECKOUT = Path(__file__).parents[2]
@@ -138,6 +141,22 @@ def test_the_readme_syncs_two_databases_of_ones_own(tmp_path: Path, postgres_url
     with psycopg.connect(postgres_url) as connection:
         users = connection.execute(b"SELECT * FROM users").fetchall()
     assert [user[:4] for user in users] == [(1, "Ada Lovelace", "ada@example.org", "active")]
+
+
+def test_a_year_of_flights_is_backfilled_as_the_page_says(
+    tmp_path: Path, new_database: NewDatabase
+) -> None:
+    """Every command of docs/how-to/backfill.md, between two PostgreSQL databases."""
+    ops, copy = new_database("postgres"), new_database("postgres")
+    load(ops)
+    (tmp_path / "mappings").mkdir()
+    (tmp_path / "connections.yaml").write_text("connections: {ops: '${OPS}', copy: '${COPY}'}\n")
+    (tmp_path / ".env").write_text(f"OPS={ops}\nCOPY={copy}\n")
+    reader = Reader(tmp_path)
+    for block in blocks("docs/how-to/backfill.md"):
+        reader.follow(block)
+    with psycopg.connect(copy) as connection:
+        assert connection.execute(b"SELECT count(*) FROM flights").fetchone() == (336_776,)
 
 
 def _editor(directory: Path, variables: dict[str, str]) -> str:

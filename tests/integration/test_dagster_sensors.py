@@ -13,6 +13,7 @@ import dagster as dg
 import pytest
 
 from syncline.conflict import Conflict, Kind
+from syncline.dagster import sensors
 from syncline.project import Project
 from syncline.store import Decision, Store, Waiting
 from syncline.store.outbox import Message
@@ -160,10 +161,19 @@ def decide(store: Store, key: int, mapping: str = "customers") -> None:
 
 
 def test_settled_conflicts_start_one_run_that_writes_them(
-    bench: DagsterBench, instance: dg.DagsterInstance, store: Store
+    bench: DagsterBench,
+    instance: dg.DagsterInstance,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One run for all that was decided, and again only once something new is."""
+    """One run for all that was decided, and again only once something new is; not before the time
+    to take a decision back is over.
+    """
     bench.write("others")
+    decide(store, 0)
+    assert asked(tick(bench, instance, "settled_conflicts_sensor")) == []
+    monkeypatch.setattr(sensors, "UNDO", timedelta())
+    store.undo(store.conflicts()[0].id)
     assert asked(tick(bench, instance, "settled_conflicts_sensor")) == []
     decide(store, 1)
     decide(store, 2)

@@ -33,6 +33,7 @@ from syncline.review.web.feed import Feed
 from syncline.review.web.gate import Gate
 from syncline.review.web.writer import Writer
 from syncline.store import Store
+from syncline.webhooks.router import PREFIX, hooks_router
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -90,6 +91,7 @@ def make_app(
     for part in (overview, conflicts, decide, rules, letters, runs, audit):
         app.include_router(part.router, include_in_schema=False)
     app.include_router(api.router)
+    app.include_router(hooks_router(project, store))
     _failures(app)
     return Gate(app, access, hosts)
 
@@ -177,7 +179,7 @@ def _told(request: Request, status: int, message: str, hint: str) -> Response:
     from fastapi.responses import JSONResponse
 
     message, hint = redacted(message), redacted(hint)
-    if request.url.path.startswith("/api/"):
+    if request.url.path.startswith(("/api/", PREFIX + "/")):
         return JSONResponse({"error": message, "hint": hint}, status)
     if request.headers.get("hx-request") or not hasattr(request.state, "user"):
         return PlainTextResponse(f"{message}\n{hint}".strip() + "\n", status)

@@ -6,6 +6,7 @@ HEAD) needs a reviewer and must come from our own pages.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 SAFE: Final = frozenset({"GET", "HEAD"})
 OPEN: Final = ("/static/", "/login")
 """What is shown to those who are not signed in: nothing of the project."""
+SIGNED: Final = re.compile(r"^/hooks/[^/]+\Z")
+"""Webhooks: their own signature admits them, so they come from anywhere and without a sign-in."""
 LARGEST_BODY: Final = 4_000_000
 """Bytes; a selection of 100,000 conflicts is under one million."""
 
@@ -91,6 +94,13 @@ class Gate:
     ) -> Refusal | None:
         if _host(headers.get("host", "")) not in self.hosts or len(headers.getlist("host")) != 1:
             return Refusal(400, "this server does not answer to that host")
+        if method == "POST" and SIGNED.match(path):
+            return _too_large(headers)
+        return self._refusal_of(user, method, path, headers)
+
+    def _refusal_of(
+        self, user: User | None, method: str, path: str, headers: Headers
+    ) -> Refusal | None:
         safe = method in SAFE
         if not safe and (reason := foreign(headers, by_token=user is not None and _token(user))):
             return Refusal(403, reason)

@@ -17,6 +17,8 @@ from standardwebhooks import Webhook
 
 from syncline.errors import InputError
 from syncline.project import Project
+from syncline.review.web.access import Access, User
+from syncline.review.web.app import make_app
 from syncline.store import Store
 from syncline.webhooks import signature
 from syncline.webhooks.router import hooks_router
@@ -39,7 +41,7 @@ class Sender:
     def __init__(self, root: Path) -> None:
         self.project = Project(root)
         app = FastAPI()
-        app.include_router(hooks_router(self.project))
+        app.include_router(hooks_router(self.project, Store.open(self.project.store_url)))
         self.client: Any = TestClient(app)
 
     def send(
@@ -190,6 +192,20 @@ def test_without_a_secret_none_is_taken(sender: Sender, monkeypatch: pytest.Monk
     """No secret is no open door."""
     monkeypatch.delenv("SYNCLINE_WEBHOOK_SECRETS")
     assert sender.send() == 404
+
+
+def test_the_review_app_opens_this_door_and_no_other(sender: Sender) -> None:
+    """Behind its gate the signature is enough; a forged host and every page beside are refused."""
+    access = Access(User("ann", "reviewer"), 8484, None, None)
+    sender.client = TestClient(make_app(sender.project, access, hosts=["testserver"]))
+    assert sender.send() == 202
+    assert sender.send(secret=STRANGER) == 401
+    assert sender.send(host="evil.example") == 400
+    assert sender.send(mapping="..%2Fconflicts") == 403
+    assert sender.client.get("/hooks/customers").status_code == 401
+    ours = {"origin": "http://testserver"}
+    for path in ("/conflicts", "/hooks/customers/more", "/hooks/"):
+        assert sender.client.post(path, headers=ours).status_code == 401
 
 
 def test_a_long_body_is_refused(sender: Sender) -> None:
