@@ -29,7 +29,7 @@ from syncline.read import page
 from syncline.review.queue import after, resolution, result
 from syncline.run import Opened, opened, terms_of
 from syncline.settle import Outcome, judge, prints_text, settle
-from syncline.store.model import AuditEntry, Decision, Entry, State
+from syncline.store.model import AuditEntry, Decision, Entry, State, Waiting
 from syncline.store.store import Store
 
 if TYPE_CHECKING:
@@ -159,10 +159,26 @@ def _write(syncing: Syncing, batch: Batch, entries: Mapping[str, Entry]) -> int:
     # After the commit: a run that dies in between finds the decision written, and says so.
     syncing.store.audit([lost_to(entry, syncing.run_id) for entry in done])
     syncing.store.mark_applied([entry.id for entry in done], syncing.run_id)
+    _refused_again(syncing, [w for w in outcome.waiting if w.ledger_key in entries], entries, stale)
     waits = {waiting.ledger_key for waiting in outcome.waiting}
     agree = [entry.ledger_key for entry in stale if entry.ledger_key not in waits]
     syncing.store.supersede(syncing.run.name, agree, syncing.run_id, "settled without the decision")
     return len(done)
+
+
+def _refused_again(
+    syncing: Syncing,
+    waiting: Sequence[Waiting],
+    entries: Mapping[str, Entry],
+    stale: Sequence[Entry],
+) -> None:
+    """Decisions that the target refused as it did the record: open again, with what it says now."""
+    known = {entry.ledger_key for entry in stale}
+    again = [one for one in waiting if one.ledger_key not in known]
+    if again:
+        ids = [entries[one.ledger_key].id for one in again]
+        syncing.store.mark_stale(ids, syncing.run_id, f"the target refused it: {again[0].reason}")
+        syncing.store.queue(again)
 
 
 def _mark_stale(syncing: Syncing, stale: Sequence[Entry]) -> None:

@@ -20,7 +20,7 @@ import pyarrow as pa
 from syncline import arrow
 from syncline.baseline import WAITS
 from syncline.batch import Batch, Rows, Seen, Shape
-from syncline.classify import Change, Effect, FieldEffect
+from syncline.classify import Change, Effect, FieldEffect, Presence
 from syncline.conflict import Ask, Conflict, Keep, Kind, Resolution, Strategy, Write
 from syncline.endpoints.base import Mask
 from syncline.rule import Rule, settled
@@ -125,8 +125,10 @@ def resolve(
     odd = contested.any(axis=1) | np.isin(
         change.records, (Effect.UPDATE_DELETE, Effect.DELETE_UPDATE)
     )
+    verdict.conflicts = frozenset(map(int, np.flatnonzero(odd)))
+    # What the target refused is no conflict to the table; a person may have decided it.
+    odd[list(decided or ())] = True
     rows = np.flatnonzero(odd)
-    verdict.conflicts = frozenset(map(int, rows))
     if len(rows):
         _settle(verdict, rows, batch, seen, contested, shape, policy, decided or {})
     return verdict
@@ -148,13 +150,14 @@ def _settle(
     keys = arrow.take(batch.keys, rows).to_pylist()
     names = list(shape.fields)
     for i, row in enumerate(map(int, rows)):
-        kind = _KINDS[Effect(verdict.effect[row])]
-        target = record_of(targets[i], seen, row) if kind is not Kind.DELETE_UPDATE else None
+        refused = row not in verdict.conflicts
+        kind = Kind.REFUSED if refused else _KINDS[Effect(verdict.effect[row])]
+        target = record_of(targets[i], seen, row) if seen.target[row] else None
         conflict = Conflict(
             mapping=shape.mapping,
             key=keys[i],
             kind=kind,
-            source=None if kind is Kind.UPDATE_DELETE else sources[i],
+            source=None if batch.presence[row] == Presence.GONE else sources[i],
             target=target,
             contested=frozenset(n for j, n in enumerate(names) if contested[row, j]),
             source_moved=frozenset(n for j, n in enumerate(names) if verdict.write[row, j]),
@@ -179,6 +182,9 @@ def _settle(
         else:
             answer = ask_strategies(conflict, policy, verdict.losers, row)
         answer = _fitting(answer, batch.values.schema)
+        if refused and isinstance(answer, Keep):
+            _leave(verdict, row)
+            continue
         _take(verdict, row, conflict, answer, names, patches)
     verdict.values = patched(batch.values, patches)
 
@@ -361,6 +367,16 @@ def _take(
     if conflict.source is None and conflict.target is not None:
         for name in names:  # a record whose source is gone keeps what is not written
             patches.setdefault(name, {}).setdefault(row, conflict.target[name])
+
+
+def _leave(verdict: Verdict, row: int) -> None:
+    """Leave a record that the target refused as the target has it, and remember that as decided."""
+    left = {Action.INSERT: Effect.DELETE_UPDATE, Action.DELETE: Effect.UPDATE_DELETE}
+    action = Action(verdict.action[row])
+    verdict.effect[row] = left.get(action, Effect(verdict.effect[row]))
+    verdict.kept[row] = verdict.write[row]
+    verdict.write[row] = False
+    verdict.action[row] = Action.NONE
 
 
 def _same(source: Any, value: Any) -> bool:
