@@ -23,8 +23,9 @@ from dagster._serdes import ConfigurableClassData
 from syncline.dagster.automation import CONNECTION_TAG
 
 MAPPING_TAG: Final = "syncline/mapping"
-_BEHIND: Final = "-1"
-"""The priority of a backfill's runs: a year of them must not stand before the deltas."""
+BEHIND: Final = "-1"
+"""The priority of a backfill's runs, and of all but one of a mapping's that wait: however many of
+those there are, other mappings are not behind them."""
 
 
 class ConnectionRunCoordinator(QueuedRunCoordinator):
@@ -76,11 +77,19 @@ class ConnectionRunCoordinator(QueuedRunCoordinator):
         """Queue a run, with what it uses as its tags."""
         run = context.dagster_run
         tags = _tags(context)
-        if BACKFILL_ID_TAG in run.tags and PRIORITY_TAG not in run.tags:
-            tags[PRIORITY_TAG] = _BEHIND
+        behind = BACKFILL_ID_TAG in run.tags or self._waits(tags.get(MAPPING_TAG))
+        if behind and PRIORITY_TAG not in run.tags:
+            tags[PRIORITY_TAG] = BEHIND
         if tags:
             self._instance.add_run_tags(run.run_id, tags)
         return super().submit_run(context)
+
+    def _waits(self, mapping: str | None) -> bool:
+        """Whether a run of the mapping has its place in the queue already."""
+        if mapping is None:
+            return False
+        queued = dg.RunsFilter(tags={MAPPING_TAG: mapping}, statuses=[dg.DagsterRunStatus.QUEUED])
+        return any(run.tags.get(PRIORITY_TAG) != BEHIND for run in self._instance.get_runs(queued))
 
 
 def _tags(context: SubmitRunContext) -> dict[str, str]:
