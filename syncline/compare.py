@@ -30,6 +30,7 @@ from syncline.digests import Side, held
 from syncline.errors import CheckpointVoid, GuardStopped
 from syncline.ledger import Document
 from syncline.read import pages
+from syncline.review.mask import shown
 from syncline.run import Opened, terms_of
 from syncline.settle import Terms, judge
 from syncline.store.store import Store
@@ -277,7 +278,8 @@ class Comparison:
         names = list(self._terms.shape.fields)
         report.fields = {names[number]: count for number, count in keys.fields().items()}
         report.status = "differs" if report.differences else "equal"
-        report.samples = [*self._samples(), *self._apart][: self._limit]
+        samples = [*self._samples(), *self._apart][: self._limit]
+        report.samples = [_hidden(one, self._terms.masked) for one in samples]
         report.seconds = round(time.monotonic() - self._began, 3)
         report.rows_per_second = round(report.read / report.seconds) if report.seconds else 0
 
@@ -291,3 +293,12 @@ class Comparison:
                     yield sample(batch, seen, found, int(row))
             if left <= 0:
                 return
+
+
+def _hidden(one: Sample, masked: frozenset[str]) -> Sample:
+    """The sample with the values of masked fields hidden."""
+    fields = {
+        name: [shown(value, name in masked) for value in sides]
+        for name, sides in one.fields.items()
+    }
+    return replace(one, fields=fields)

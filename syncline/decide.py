@@ -26,6 +26,7 @@ from syncline.errors import InputError
 from syncline.gone import target_keys
 from syncline.log import redacted
 from syncline.read import page
+from syncline.review.mask import shown_text
 from syncline.review.queue import after, resolution, result
 from syncline.run import Opened, opened, terms_of
 from syncline.settle import Outcome, judge, prints_text, settle
@@ -215,7 +216,9 @@ def _still_true(
                 stale.append(entry)
         except InputError as error:
             # One value that does not fit must not stop every later run: it is shown again.
-            log.warning("a decision can't be written", conflict=entry.id, reason=str(error))
+            masked = syncing.terms.masked
+            reason = shown_text(str(error), (decision.values,), masked)
+            log.warning("a decision can't be written", conflict=entry.id, reason=reason)
             stale.append(entry)
     return decided
 

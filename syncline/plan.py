@@ -22,6 +22,7 @@ from syncline.ledger import Document
 from syncline.pulse import Watch
 from syncline.read import page, pages
 from syncline.resolve import Action, Verdict
+from syncline.review.mask import Columns, shown, shown_record
 from syncline.run import Opened, opened, terms_of
 from syncline.settle import Terms, judge
 
@@ -156,7 +157,10 @@ def _judge(run: Opened, terms: Terms, batch: Batch, report: PlanReport, limit: i
                 {
                     "key": record(batch.keys, row),
                     "effect": "insert",
-                    "fields": {n: [None, v] for n, v in record(batch.values, row).items()},
+                    "fields": {
+                        name: [None, shown(value, name in terms.masked)]
+                        for name, value in record(batch.values, row).items()
+                    },
                 }
             )
         return
@@ -192,7 +196,11 @@ def _shown(terms: Terms, batch: Batch, seen: Seen, verdict: Verdict, row: int) -
     if action == Action.QUEUE:
         conflict = verdict.waiting[row][0]
         fields = {name: [now[name], would[name]] for name in names if name in conflict.contested}
-    return {"key": record(batch.keys, row), "effect": _NAMES[action], "fields": fields}
+    told = {
+        name: [shown(value, name in terms.masked) for value in sides]
+        for name, sides in fields.items()
+    }
+    return {"key": record(batch.keys, row), "effect": _NAMES[action], "fields": told}
 
 
 def _follow(run: Opened, terms: Terms, key: str, report: PlanReport) -> None:
@@ -207,19 +215,27 @@ def _follow(run: Opened, terms: Terms, key: str, report: PlanReport) -> None:
         )
         return
     read = SourceBatch(found.drop_columns([ROW]), misfits, "")
-    report.steps.append({"step": "read", "record": record(read.records, 0)})
+    as_read = shown_record(record(read.records, 0), Columns(run.mapping))
+    report.steps.append({"step": "read", "record": as_read})
     with run.bound.mapper() as mapper:
         batch = page(
             read, mapper.map(read), terms.shape, run.source_key, sees_gone=run.sees_gone
         ).batch
     if batch.dead:
         misfit = batch.dead[0]
+        value = shown(misfit.value, misfit.field in terms.masked)
         report.steps.append(
-            {"step": "map", "dead_letter": f"{misfit.field}: {misfit.reason}: {misfit.value}"}
+            {"step": "map", "dead_letter": f"{misfit.field}: {misfit.reason}: {value}"}
         )
         return
     report.steps.append(
-        {"step": "map", "record": {**record(batch.keys, 0), **record(batch.values, 0)}}
+        {
+            "step": "map",
+            "record": {
+                **record(batch.keys, 0),
+                **(shown_record(record(batch.values, 0), terms.masked) or {}),
+            },
+        }
     )
     if batch.presence[0] != Presence.HERE:
         report.steps.append({"step": "where", "note": "the record does not satisfy where"})
@@ -251,7 +267,7 @@ def _explained(
             ],
         }
     return [
-        {"step": "target", "record": target},
+        {"step": "target", "record": shown_record(target, terms.masked)},
         {"step": "baseline", **baseline},
         {
             "step": "classify",

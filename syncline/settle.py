@@ -24,6 +24,7 @@ from syncline.conflict import Conflict, Kind, Resolution
 from syncline.endpoints.base import Mask, Refused, Transaction
 from syncline.errors import Transient
 from syncline.resolve import Action, Policy, Verdict, record_of, resolve
+from syncline.review.mask import HIDDEN, shown_text
 from syncline.store.model import AuditEntry, DeadLetter, Waiting
 from syncline.store.store import Store
 
@@ -231,10 +232,12 @@ def _tell(
         key = str(keys[row].as_py())
         if row in batch.dead:
             misfit = batch.dead[row]
-            error = f"{misfit.reason}: {misfit.value}"
+            value = HIDDEN if misfit.field in terms.masked else misfit.value
+            error = f"{misfit.reason}: {value}"
             outcome.letters.append(_letter(batch, row, key, terms, error, "map", misfit.field))
         elif why.kind == "value":
-            outcome.letters.append(_letter(batch, row, key, terms, why.message, "write", None))
+            error = shown_text(why.message, (record(batch.values, row),), terms.masked)
+            outcome.letters.append(_letter(batch, row, key, terms, error, "write", None))
         else:
             outcome.waiting.append(_refused(batch, seen, row, why, terms))
     refused = {row for row, why in done.refused.items() if why.kind == "constraint"}
@@ -278,7 +281,7 @@ def _waiting(
         else "gone",
         target_prints=prints_text(seen.prints[row]) if seen.target[row] else "gone",
         run_id=terms.run_id,
-        reason=reason,
+        reason=shown_text(reason, (conflict.source, conflict.target), terms.masked),
         types={name: str(type_) for name, type_ in terms.shape.fields.items()},
         masked=terms.masked,
     )

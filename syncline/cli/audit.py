@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from syncline.cli import show
 from syncline.cli.chosen import Limit, OneName
 from syncline.cli.command import JsonOption, the_project, the_store
+
+if TYPE_CHECKING:
+    from syncline.store import AuditEntry
 
 
 def conflicts_audit(
@@ -29,6 +33,8 @@ def conflicts_audit(
     with the_store(project) as store:
         found = store.audit_log(name, limit, text or None)
     told = [(entry, shown_record(entry.loser, masks(entry.mapping)) or {}) for entry in found]
+    # The store also finds a text in values that are masked: then it must not be shown to be there.
+    told = [(entry, loser) for entry, loser in told if _has(text, entry, loser)]
     if as_json:
         for entry, loser in told:
             show.line(asdict(entry) | {"loser": loser})
@@ -43,3 +49,8 @@ def conflicts_audit(
             for e, loser in told
         ],
     )  # fmt: skip
+
+
+def _has(text: str, entry: AuditEntry, loser: Mapping[str, Any]) -> bool:
+    parts = (entry.key, loser, entry.note, entry.by, entry.winner)
+    return text.casefold() in " ".join(map(show.raw, parts)).casefold()

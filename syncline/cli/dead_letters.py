@@ -41,11 +41,15 @@ def dead_letters_list(
     name: OneName = None, *, limit: Limit = 100, offset: Offset = 0, as_json: JsonOption = False
 ) -> None:
     """List dead letters, the newest first."""
+    from syncline.review.mask import column_masks_of, shown_letter
+
     project = the_project()
     if name is not None:
         project.mapping(name)
     with the_store(project) as store:
         letters = store.dead_letters(name, limit=limit, offset=offset)
+    masks = column_masks_of(project)
+    letters = [shown_letter(letter, masks(letter.mapping)) for letter in letters]
     if as_json:
         for letter in letters:
             show.line(asdict(letter))
@@ -72,8 +76,12 @@ def dead_letters_list(
 
 def dead_letters_show(letter_id: Id, *, as_json: JsonOption = False) -> None:
     """Show the record as it was read, and why it failed."""
-    with the_store(the_project()) as store:
+    from syncline.review.mask import column_masks_of, shown_letter
+
+    project = the_project()
+    with the_store(project) as store:
         letter = store.dead_letter(letter_id)
+    letter = shown_letter(letter, column_masks_of(project)(letter.mapping))
     if as_json:
         show.line(asdict(letter))
         return

@@ -6,22 +6,60 @@ The control store keeps the true values, since a decision has to be written; wha
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Container, Iterable, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from syncline.conflict import MISSING
 from syncline.errors import SynclineError
+from syncline.mapping.forms import Form, FromForm, LookupForm, PythonForm, SqlForm
 
 if TYPE_CHECKING:
+    from syncline.mapping.model import Mapping as MappingFile
     from syncline.project import Project
+    from syncline.store import DeadLetter
 
+_WORD: Final = re.compile(r"\w+")
 HIDDEN: Final = "•••"
 """What is shown in place of a masked value."""
 
 Masked = Container[str]
 Masks = Callable[[str], Masked]
 """The masked fields of a mapping, by its name."""
+
+
+class Columns:
+    """The source columns that masked fields are computed from: those whose names their rules have.
+
+    By words, so rather one column too many than one too few.
+    """
+
+    def __init__(self, mapping: MappingFile) -> None:
+        rules = [mapping.fields[name] for name in mapping.masked]
+        self._all = any(isinstance(rule, PythonForm) and rule.takes is None for rule in rules)
+        texts = [text for rule in rules for text in _source_texts(rule)]
+        self._words = {word.casefold() for text in texts for word in _WORD.findall(text)}
+
+    def __contains__(self, name: object) -> bool:
+        words = {word.casefold() for word in _WORD.findall(str(name))}
+        return self._all or (bool(words) and words <= self._words)
+
+
+def _source_texts(rule: Form) -> list[str]:
+    """What of a rule names source columns."""
+    match rule:
+        case SqlForm():
+            return [rule.sql]
+        case FromForm():
+            return [rule.from_]
+        case LookupForm():
+            return list(rule.columns)
+        case PythonForm():
+            return rule.takes or []
+        case _:
+            return []
 
 
 class Everything:
@@ -63,6 +101,19 @@ def shown_text(text: str, records: Iterable[Mapping[str, Any] | None], masked: M
     return text
 
 
+def column_masks_of(project: Project) -> Masks:
+    """As `masks_of`, of the source's columns: for a record as it was read (a dead letter)."""
+
+    @cache
+    def of(mapping: str) -> Masked:
+        try:
+            return Columns(project.mapping(mapping))
+        except SynclineError:
+            return Everything()
+
+    return of
+
+
 def masks_of(project: Project) -> Masks:
     """The masked fields of the project's mappings; all fields of one that can't be read."""
 
@@ -74,3 +125,12 @@ def masks_of(project: Project) -> Masks:
             return Everything()
 
     return of
+
+
+def shown_letter(letter: DeadLetter, masked: Masked) -> DeadLetter:
+    """A dead letter as a person may see it; `masked` are source columns (`column_masks_of`)."""
+    return replace(
+        letter,
+        source=shown_record(letter.source, masked) or {},
+        error=shown_text(letter.error, (letter.source,), masked),
+    )

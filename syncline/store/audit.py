@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -44,8 +45,15 @@ def listed(
         query = query.where(audit.c.id < before)
     if text:
         columns = (audit.c.key, audit.c.loser, audit.c.note, audit.c.by, audit.c.winner)
+        written = json.dumps(text)[1:-1]  # keys and values are kept as ASCII
         query = query.where(
-            or_(*(cast(column, Text).icontains(text, autoescape=True) for column in columns))
+            or_(
+                *(
+                    cast(column, Text).icontains(wanted, autoescape=True)
+                    for column in columns
+                    for wanted in {text, written}
+                )
+            )
         )
     return [_entry(row) for row in connection.execute(query)]
 
