@@ -173,6 +173,7 @@ def _listening(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
+        listener.listen(128)  # whoever opens the link at once waits a moment, and is not refused
     except OSError as error:
         message = f"can't listen on {host}:{port}: {error.strerror or error}"
         raise InputError(message, hint="syncline serve --port 0 takes a free one") from error

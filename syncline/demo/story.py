@@ -226,10 +226,11 @@ class Story:
         self.screen.heading("Next")
         self.screen.commands(
             {
-                "make dev": "the Dagster UI: every mapping an asset",
+                "make dev": "the Dagster UI, every mapping an asset; and the review app",
                 "source .venv/bin/activate": "and then, here:",
                 f"syncline conflicts show {self.left}": "the conflict, side by side",
                 f"syncline conflicts resolve {self.left} --take source": "settle it",
+                "syncline serve": "or in the browser: open the link, Conflicts, then j and s",
                 "syncline status": "every mapping: checkpoint, promise, what waits",
                 "syncline plan flights --key 1": "one record's way through every step",
                 "make demo": "all this again, from empty databases",
