@@ -17,6 +17,7 @@ from syncline.review.web import render
 from syncline.review.web.desk import Desk, TheDesk, common
 from syncline.review.web.plot import Bar, bars
 from syncline.store import Counts, Run
+from syncline.store.pulse import Pulse
 
 router = APIRouter()
 _BARS: Final = 40
@@ -111,12 +112,13 @@ def _plotted(runs: list[Run]) -> str:
     if not runs:
         return ""
     rate = runs[0].summary.get("rows_per_second")
-    return f"records per second, last {len(runs)} runs; the newest {rate or 0:,}"
+    last = "the only run" if len(runs) == 1 else f"last {len(runs)} runs; the newest"
+    return f"records per second, {last} {rate or 0:,}"
 
 
 _KEPT: Final = 15.0
-"""Seconds for which an answer of the databases is shown to others who ask."""
-_answers: dict[tuple[int, str], tuple[float, dict[str, Any]]] = {}
+"""Seconds for which an answer of the databases is shown to others who ask, if nothing moved."""
+_answers: dict[tuple[int, str], tuple[float, Pulse, dict[str, Any]]] = {}
 _one_at_a_time = threading.Lock()
 
 
@@ -128,12 +130,13 @@ def live(desk: Desk, name: str) -> dict[str, Any]:
 
     known = (id(desk), name)
     with _one_at_a_time:
-        at, answer = _answers.get(known, (0.0, {}))
-        if answer and time.monotonic() - at < _KEPT:
+        pulse = desk.store.pulse()
+        at, before, answer = _answers.get(known, (0.0, None, dict[str, Any]()))
+        if before == pulse and time.monotonic() - at < _KEPT:
             return answer
         try:
             answer = {"report": status(desk.project, name), "error": "", "hint": ""}
         except SynclineError as error:
             answer = {"report": None, "error": redacted(str(error)), "hint": redacted(error.hint)}
-        _answers[known] = (time.monotonic(), answer)
+        _answers[known] = (time.monotonic(), pulse, answer)
         return answer
