@@ -14,7 +14,7 @@ PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links $(LOCKFLAGS)
 
-.PHONY: help demo demo-clean test test-all dev bench soak lint format lock clean
+.PHONY: help demo demo-clean test test-all dev bench soak golden lint format lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ test: $(STAMP) ## Run the core tests, with the databases that can be had here (u
 # It depends on `test` and adds what that left out, so `make test test-all` runs nothing twice.
 test-all: test ## Run every test: those of `test`, then the slow and the acceptance tests
 	$(PYTEST) -m "slow or acceptance" --partial $(ARGS)
+
+golden: $(STAMP) ## Write the golden files of tests/golden again; read the diff
+	SYNCLINE_RENEW_GOLDEN=1 $(PYTEST) tests/fidelity tests/golden --partial $(ARGS)
 
 MINUTES ?= 1
 soak: $(STAMP) ## Attack every watermark with load and faults (MINUTES=1)

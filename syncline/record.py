@@ -142,9 +142,14 @@ class Misfit:
 
 def canonical_json(text: str) -> str:
     """One text for equal documents: keys sorted, no spaces, numbers by value (1.0 and 1.00 are
-    equal).
+    equal). A document that is nested deeper than Python reads (about 1000 levels) is its own text.
     """
-    return _written(json.loads(text, parse_float=Decimal))
+    try:
+        return _written(json.loads(text, parse_float=Decimal))
+    except RecursionError:
+        return text
+    except ValueError:  # more digits than Python makes an int of
+        return _written(json.loads(text, parse_float=Decimal, parse_int=Decimal))
 
 
 def _written(value: Any) -> str:
@@ -153,14 +158,24 @@ def _written(value: Any) -> str:
         return canonical_decimal(value)
     if isinstance(value, dict):
         items = sorted(cast("dict[str, Any]", value).items())
-        return (
-            "{"
-            + ",".join(f"{json.dumps(k, ensure_ascii=False)}:{_written(v)}" for k, v in items)
-            + "}"
-        )
+        return "{" + ",".join(f"{_quoted(k)}:{_written(v)}" for k, v in items) + "}"
     if isinstance(value, list):
         return "[" + ",".join(map(_written, cast("list[Any]", value))) + "]"
-    return json.dumps(value, ensure_ascii=False)
+    return _quoted(value) if isinstance(value, str) else json.dumps(value)
+
+
+def _quoted(text: str) -> str:
+    written = json.dumps(text, ensure_ascii=False)
+    # A lone surrogate, written as an escape in the document, is no text by itself.
+    return written if written.isascii() or _is_text(written) else json.dumps(text)
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def canonical_decimal(value: Decimal) -> str:

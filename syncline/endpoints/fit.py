@@ -172,7 +172,7 @@ def _decimal(value: object, type_: Type) -> Decimal:
 
 
 def _text(value: object, type_: Type) -> str:
-    if not isinstance(value, str):
+    if type(value) is not str:  # BSON's code is a class of its own, and no text
         raise Unfit(f"a {_kind(value)} is no text")
     if type_.precision is not None and len(value) > type_.precision:
         raise Unfit(f"is longer than {type_.precision} characters")

@@ -160,6 +160,8 @@ def _refuse_constant(token: str) -> NoReturn:
 
 def _document(pairs: list[tuple[str, Any]]) -> object:
     document = dict(pairs)
+    if len(document) < len(pairs):
+        raise Unfit("has a key twice")
     if not pairs or pairs[0][0] not in _EXTENDED:
         return document
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Any, ClassVar, Final
 
 from pymysql.cursors import SSCursor
@@ -127,7 +128,8 @@ class MysqlDialect(Dialect):
         del key  # the database compares by value, whatever form a value is written in
         if wanted.type.name == "decimal":
             values = [str(v) if isinstance(v, int) else v for v in values]
-        return read_values(wanted, values, prepared)
+        declared = wanted.column.type.name != wanted.type.name
+        return read_values(wanted, values, partial(prepared, declared=declared))
 
     def bind(self, wanted: Field, array: Array) -> Bound:
         """See `Dialect.bind`."""

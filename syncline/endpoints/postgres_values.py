@@ -11,7 +11,9 @@ import pyarrow as pa
 import pyarrow.compute
 
 from syncline.endpoints.bisect import RowsRefused
+from syncline.endpoints.fit import Unfit, shown
 from syncline.endpoints.postgres_types import Native
+from syncline.endpoints.sql_values import checked_json
 from syncline.record import Misfit, Type, canonical_array
 
 # What pyarrow's calls take and give is told by them at run time only.
@@ -46,6 +48,8 @@ def decode(wire: pa.Array[Any], native: Native, wanted: Type, name: str) -> Foun
         values, misfits = _arrays(wire, name)
     elif native.wire == "numeric":
         values, misfits = _decimals(wire, natural, name)
+    elif native.base == "json":
+        values, misfits = _documents(wire, name)
     else:
         values, misfits = _GUARDS.get(natural.name, _as_is)(wire, natural, name)
     if natural == wanted:
@@ -56,6 +60,22 @@ def decode(wire: pa.Array[Any], native: Native, wanted: Type, name: str) -> Foun
 
 def _as_is(wire: pa.Array[Any], natural: Type, name: str) -> Found:  # noqa: ARG001 - one of the guards
     return wire.cast(natural.arrow), []
+
+
+def _documents(wire: pa.Array[Any], name: str) -> Found:
+    """Of type `json`, which keeps the text as it came; `jsonb` has looked at it already."""
+    values = wire.cast(pa.string())
+    misfits: list[Misfit] = []
+    bad = np.zeros(len(values), np.bool_)
+    for row, text in enumerate(values.to_pylist()):
+        try:
+            _ = text is None or checked_json(text)
+        except Unfit as reason:
+            misfits.append(Misfit(row, name, str(reason), shown(text)))
+            bad[row] = True
+    if misfits:
+        values = pc.if_else(pa.array(~bad), values, pa.scalar(None, pa.string()))
+    return values, misfits
 
 
 def _dates(wire: pa.Array[Any], natural: Type, name: str) -> Found:
@@ -118,6 +138,8 @@ def _arrays(wire: pa.Array[Any], name: str) -> Found:
 
 
 def _decimals(wire: pa.Array[Any], natural: Type, name: str) -> Found:
+    if natural.is_unbounded_decimal:
+        return _trimmed(wire.cast(pa.string())), []
     texts, misfits = _taken_out(
         wire,
         _mask(pc.is_in(wire, _NOT_FINITE)),
@@ -125,8 +147,6 @@ def _decimals(wire: pa.Array[Any], natural: Type, name: str) -> Found:
         lambda row: _at(wire, row),
         name,
     )
-    if natural.is_unbounded_decimal:
-        return _trimmed(texts), misfits
     values, more = _cast(texts, natural, name)
     return values, misfits + more
 

@@ -13,6 +13,8 @@ from syncline.endpoints.sql_values import checked_json
 from syncline.record import Type
 
 _DECIMAL: Final = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,4})?")
+_NOT_FINITE: Final = frozenset({"NaN", "Infinity", "-Infinity"})
+"""As PostgreSQL, BSON and we write them, for decimals without bounds."""
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
 _TIME: Final = re.compile(r"\d\d:\d\d(?::\d\d(?:\.\d{1,6}0*)?)?")
 _INSTANT: Final = re.compile(
@@ -21,17 +23,22 @@ _INSTANT: Final = re.compile(
 _LONG_FRACTION: Final = re.compile(r"(\.\d{6})0+$")
 
 
-def prepared(value: Any, type_: Type, *, opaque: bool = False) -> Any:  # noqa: PLR0911 - a table
-    """Give a stored value in a form that `fit` knows. Raises Unfit."""
+def prepared(  # noqa: PLR0911 - a table
+    value: Any, type_: Type, *, declared: bool = False
+) -> Any:
+    """Give a stored value in a form that `fit` knows. Raises Unfit.
+
+    `declared`: the type is not the column's own, but the one that the mapping reads it as.
+    """
     match type_.name, value:
         case "bool", 0 | 1:
             return bool(value)
         case "decimal", str():
-            if not _DECIMAL.fullmatch(value):
+            if not _DECIMAL.fullmatch(value) and value not in _NOT_FINITE:
                 raise Unfit("is no decimal")
             return Decimal(value)
-        case "text", int() | float() if opaque:
-            return repr(value)
+        case "text", int() | float() if declared:
+            return repr(value).replace("inf", "Infinity")
         case "uuid", bytes() if len(value) == 16:  # noqa: PLR2004 - a uuid's bytes
             return uuid.UUID(bytes=value)
         case "json", str():

@@ -84,14 +84,26 @@ def read_values(
 
 
 def checked_json(text: str) -> str:
-    """Give JSON text back unchanged, or raise Unfit. NaN and lone surrogates are no JSON."""
+    """Give JSON text back unchanged, or raise Unfit. NaN and lone surrogates are no JSON.
+
+    Nor is an object that has a key twice: databases differ in which of the two they keep.
+    """
     try:
-        document = json.loads(text, parse_constant=_no_constant)
+        document = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_object)
         if "\\u" in text:
             json.dumps(document, ensure_ascii=False).encode()
+    except Unfit:
+        raise
     except (ValueError, RecursionError) as error:
         raise Unfit("is no json") from error
     return text
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise Unfit("is json with a key twice")
+    return made
 
 
 def _no_constant(name: str) -> NoReturn:

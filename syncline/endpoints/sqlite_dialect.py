@@ -109,7 +109,8 @@ class SqliteDialect(Dialect):
         self, wanted: Field, values: Sequence[Any], *, key: bool = False
     ) -> tuple[Array, list[Misfit]]:
         """See `Dialect.read`."""
-        array, misfits = read_values(wanted, values, partial(prepared, opaque=wanted.column.opaque))
+        declared = wanted.column.opaque or wanted.column.type.name != wanted.type.name
+        array, misfits = read_values(wanted, values, partial(prepared, declared=declared))
         if not key or wanted.type.name not in _SEVERAL_FORMS:
             return array, misfits
         for row, form in enumerate(self.bind(wanted, array).values):

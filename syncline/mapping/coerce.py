@@ -20,6 +20,7 @@ _INTEGER_TEXT: Final = r"[+-]?[0-9]+"
 _DECIMAL_TEXT: Final = r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)"
 _DOUBLE_TEXT: Final = _DECIMAL_TEXT + r"([eE][+-]?[0-9]+)?"
 _JSON_NUMBER: Final = r"-?(0|[1-9][0-9]*)([.][0-9]+)?"
+_JSON_STRING: Final = r'"(\\.|[^"\\])*"'
 _NOT_FINITE: Final = r"(?i)[+-]?(nan|inf|infinity)"
 _DATE_TEXT: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _CLOCK_TEXT: Final = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6}0*)?)?"
@@ -283,9 +284,12 @@ def _text_to_uuid(x: str, _source: Type, target: Type) -> Coerced:
 
 
 def _text_to_json(x: str, _source: Type, target: Type) -> Coerced:
-    return Coerced(
-        x, f"NOT json_valid({x})", f"is not {target}: to_json() makes a JSON string of it"
-    )
+    # json_valid() lets NaN pass, which no database takes for JSON, and keys that come twice.
+    word = f"regexp_matches(regexp_replace({x}, '{_JSON_STRING}', '', 'g'), '(?i)nan|inf')"
+    tree = f"json_tree(CASE WHEN json_valid({x}) THEN {x} END)"
+    twice = f"EXISTS (SELECT 1 FROM {tree} GROUP BY fullkey HAVING count(*) > 1)"  # noqa: S608 - ours
+    bad = f"NOT json_valid({x}) OR {word} OR {twice}"
+    return Coerced(x, bad, f"is not {target}: to_json() makes a JSON string of it")
 
 
 def _text_to_bytes(x: str, _source: Type, _target: Type) -> Coerced:

@@ -143,3 +143,23 @@ def test_an_unknown_type_is_refused_with_the_known_ones() -> None:
     with pytest.raises(InputError, match="unknown type 'varchar2'") as caught:
         parse_type("varchar2")
     assert "decimal" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r'{"a": "\ud800"}',
+        r'{"\udfff": 1}',
+        "[" * 5000 + "]" * 5000,
+        "9" * 5000,
+        '{"a": ' * 3000 + "1" + "}" * 3000,
+    ],
+)
+def test_any_document_has_a_fingerprint(text: str) -> None:
+    """A lone surrogate, a number of 5,000 digits, a depth that Python does not read: none of them
+    ends a run.
+    """
+    assert canonical_json(text)
+    (found,) = fingerprints(pa.array([text]), Type("json"))
+    (again,) = fingerprints(pa.array([text]), Type("json"))
+    assert found == again

@@ -31,6 +31,8 @@ EXACT = [
     ("numeric", "'1.500'", "1.5"),
     ("numeric", "'100'", "100"),
     ("numeric", "'0.000'", "0"),
+    ("numeric", "'NaN'", "NaN"),
+    ("numeric", "'-Infinity'", "-Infinity"),
     ("money", "'-12.34'", "-12.34"),
     ("text", "'naïve \U0001f600'", "naïve \U0001f600"),
     ("varchar(3)", "'abc'", "abc"),
@@ -72,7 +74,6 @@ OUTSIDE = [
     ("timestamptz", "'10000-01-01 00:00:00+00'", "10000-01-01 00:00:00.000000"),
     ("time", "'24:00:00'", "24:00:00"),
     ("numeric(5,2)", "'NaN'", "NaN"),
-    ("numeric", "'Infinity'", "Infinity"),
     ("int[]", "'[0:1]={1,2}'", "[0:1]={1,2}"),
 ]
 
