@@ -18,7 +18,7 @@ import structlog
 
 from syncline import arrow, ledger
 from syncline.baseline import DEAD, NOT_HELD, decode_key, prints_of
-from syncline.batch import Batch, Seen, Shape, gone_batch
+from syncline.batch import Batch, Seen, Shape, gone_batch, see
 from syncline.classify import Presence
 from syncline.conflict import Conflict, Kind, Resolution
 from syncline.endpoints.base import ROW, Mask, SourceBatch, Transaction
@@ -29,7 +29,7 @@ from syncline.read import page
 from syncline.review.mask import shown_text
 from syncline.review.queue import after, resolution, result
 from syncline.run import Opened, opened, terms_of
-from syncline.settle import Outcome, judge, prints_text, settle
+from syncline.settle import Outcome, prints_text, settle
 from syncline.store.model import AuditEntry, Decision, Entry, State, Waiting
 from syncline.store.store import Store
 
@@ -197,7 +197,7 @@ def _still_true(
     stale: list[Entry],
 ) -> dict[int, Resolution]:
     """The resolutions by row, of the decisions whose two sides are still what the person saw."""
-    seen, _, _ = judge(tx, batch, syncing.terms)
+    seen = see(tx, batch, syncing.terms.shape)
     decided: dict[int, Resolution] = {}
     for row, key in enumerate(keys):
         entry = entries[key]

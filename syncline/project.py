@@ -17,6 +17,7 @@ from typing import Any, Final
 from syncline.connections import FILE, Connections, load_connections, open_endpoint
 from syncline.endpoints.base import Endpoint
 from syncline.errors import InputError, MappingErrors, Problem
+from syncline.mapping.document import shown
 from syncline.mapping.forms import PythonForm
 from syncline.mapping.load import load_mapping, load_mappings, mapping_paths
 from syncline.mapping.model import Mapping
@@ -156,12 +157,25 @@ class Project:
                 load_strategy(name, self.resolvers_dir)
             except InputError as error:
                 yield mapping.problem(path, f"{error}; {error.hint}" if error.hint else str(error))
+        yield from self._rules_problems(mapping)
         for name, rule in mapping.fields.items():
             if isinstance(rule, PythonForm):
                 try:
                     self.hooks.function(rule.python)
                 except InputError as error:
                     yield mapping.problem(("fields", name, "python"), str(error))
+
+    def _rules_problems(self, mapping: Mapping) -> Iterator[Problem]:
+        try:
+            rules = self.rules(mapping.name)
+        except MappingErrors as error:
+            yield from error.problems
+            return
+        path = shown(rules_path(self.root, mapping.name))
+        for number, rule in enumerate(rules, 1):
+            if rule.field is not None and rule.field not in mapping.fields:
+                message = f"rule {number}: `{rule.field}` is none of the fields of {mapping.name}"
+                yield Problem(f"{path}:1", f"$[{number - 1}].field", message)
 
     @property
     def resolvers_dir(self) -> Path:

@@ -107,7 +107,19 @@ def resolution(conflict: Conflict, decided: Decision) -> Resolution:
     for name, side in decided.sides.items():
         _choose_side(conflict, name, side, values)
     values.update(decided.values)
-    return Write(values, decided.note) if values else Keep(decided.note)
+    if not values:
+        return Keep(decided.note)
+    return Write(values, decided.note, _apart(conflict, decided.values))
+
+
+def _apart(conflict: Conflict, given: Mapping[str, Any]) -> frozenset[str]:
+    """The person's own values that are not the source's: its next change is a conflict again, as
+    it is where they kept the target's.
+    """
+    source = conflict.source
+    if source is None or conflict.kind is Kind.REFUSED:
+        return frozenset()
+    return frozenset(name for name, value in given.items() if source.get(name) != value)
 
 
 def _choose_side(conflict: Conflict, name: str, side: Side, values: dict[str, Any]) -> None:

@@ -33,7 +33,8 @@ class State(StrEnum):
     again: the next run reads both sides and queues the record, which makes it `open` without a
     decision."""
     SUPERSEDED = "superseded"
-    """The two sides came to agree without a decision, or the record is gone from both. Final."""
+    """The two sides came to agree without a decision, a rule settled the record, or it is gone.
+    Final."""
 
 
 LIVE = (State.OPEN, State.DECIDED, State.STALE)

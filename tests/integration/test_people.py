@@ -263,6 +263,16 @@ def test_a_decision_that_was_written_before_a_crash_is_applied_once(
     assert bench.target.rows()[3]["name"] == left
 
 
+def test_a_value_of_ones_own_is_not_overwritten_without_a_word(make: Make) -> None:
+    """The source changes that field again: a conflict, as where the target's value was kept."""
+    bench, number = contested(make)
+    decided(bench, number, "values", name="By hand")
+    decide.apply_decisions(bench.project, "people")
+    bench.source.edit(3, name="Source again", updated_at=now())
+    assert bench.run().queued == 1
+    assert bench.target.rows()[3]["name"] == "By hand"
+
+
 def test_a_decision_on_a_record_that_left_the_source_ends(make: Make) -> None:
     """Deletes are ignored, so no run would ever come back to it."""
     bench, number = contested(make)

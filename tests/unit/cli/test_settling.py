@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -148,13 +149,48 @@ def test_a_rule_that_says_nothing_is_refused(cli: Any, options: tuple[str, ...])
     assert cli("conflicts", "rules", "add", "customers", *options).exit_code == 2
 
 
-def test_a_rules_file_that_is_wrong_stops_the_run(place: Any, cli: Any) -> None:
+@pytest.mark.parametrize(
+    ("text", "told"), [("- {field: email, take: left}", "no side"),
+                       ("- {field: emial, take: source}", "none of the fields")],
+)  # fmt: skip
+def test_a_rules_file_that_is_wrong_stops_the_run_and_is_told_by_check(
+    text: str, told: str, place: Any, cli: Any
+) -> None:
     """Before its first write, with file and line."""
     (place.root / "rules").mkdir()
-    (place.root / "rules" / "customers.yaml").write_text("- {field: email, take: left}\n")
-    ran = cli("run", "customers")
-    assert ran.exit_code == 2
-    assert "rules/customers.yaml:1" in ran.stderr
+    (place.root / "rules" / "customers.yaml").write_text(text)
+    for command in ("run", "check"):
+        ran = cli(command, "customers")
+        assert ran.exit_code == 2
+        assert "rules/customers.yaml:1" in ran.stdout + ran.stderr
+        assert told in ran.stdout + ran.stderr
+
+
+def test_the_commands_of_the_how_to_do_what_they_say(place: Any, cli: Any) -> None:
+    """Every line of the page, in its order, on twenty conflicts."""
+    place.source("ALTER TABLE customers ADD COLUMN phone TEXT")
+    place.write("customers", MAPPING.replace("  name: name\n", "  name: name\n  phone: phone\n"))
+    for key in range(6, 21):
+        place.source(
+            "INSERT INTO customers VALUES (?, ?, 'N', '2026-01-01 00:00:00', '1')", key, f"C{key}@x"
+        )
+    cli("run", "customers")
+    place.source("UPDATE customers SET email = 's' || id || '@x', phone = '', "
+                 "updated_at = '2026-01-02 00:00:00'")  # fmt: skip
+    place.target("UPDATE users SET email = 't' || user_id || '@x', phone = '555'")
+    assert cli("run", "customers", "--allow", "conflicts").exit_code == 0
+    text = (DOCS / "how-to" / "settle-conflicts.md").read_text()
+    commands = re.findall(r"^syncline (conflicts .*)$", text, re.MULTILINE)
+    assert len(commands) > 12
+    open_before = len(lines(cli("conflicts", "list", "--json")))
+    for line in commands:
+        asks = re.search(r"resolve --mapping|--apply", line) and "--preview" not in line
+        done = cli(*shlex.split(line), *(["--yes"] if asks else []))
+        # Of the examples that decide 17 the first does; the others are told so.
+        if done.exit_code:
+            assert "conflict 17 is" in done.stderr, (line, done.stderr)
+    assert open_before == 20
+    assert lines(cli("conflicts", "list", "--json")) == []
 
 
 # --- export and audit ---

@@ -89,7 +89,9 @@ def test_own_values_go_before_any_side() -> None:
         "email": "own@x", "name": "Ann", "city": "Oslo", "age": 40
     }  # fmt: skip
     alone = decided(entry(), "values", email="own@x")
-    assert resolution(entry().conflict, alone) == Write({"email": "own@x"}, "why")
+    assert resolution(entry().conflict, alone) == Write(
+        {"email": "own@x"}, "why", frozenset({"email"})
+    )
     assert result(entry(), alone) == {**TARGET, "name": "Ann", "email": "own@x"}
 
 

@@ -130,6 +130,27 @@ def test_a_decision_on_an_older_version_is_refused(
     assert store.history(1)[-1].by == "bea"
 
 
+def test_of_many_who_decide_at_once_exactly_one_is_taken(
+    store: Store, waiting: Make, decision: Decide
+) -> None:
+    """Eight threads, one conflict: one decision, seven refusals, one event in its history."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    store.queue([waiting()])
+    entry = store.conflict(1)
+
+    def one(number: int) -> bool:
+        try:
+            store.decide(1, decision(entry, note=str(number)), version=entry.version)
+        except DecisionRefused:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(one, range(8))) == 1
+    assert [event.event for event in store.history(1)] == [Event.OPENED, Event.DECIDED]
+
+
 # --- bulk ---
 
 
