@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from syncline.dagster.checks import selection_of
+from syncline.dagster.checks import inline_check_keys
 from syncline.mapping.model import Mapping
 
 _ACTIVE = [
@@ -14,6 +14,10 @@ _ACTIVE = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+ASSET_JOB = "__ASSET_JOB"
+"""Dagster's own job of all assets. A job for each schedule (`target=`) would look at every asset of
+the project: 200 of them made the definitions load a second later.
+"""
 _SCHEDULE_TAG = "dagster/schedule_name"
 """Dagster tags the runs of a schedule with its name."""
 
@@ -31,7 +35,7 @@ def schedule_of(mapping: Mapping) -> dg.ScheduleDefinition | None:
     @dg.schedule(  # pyright: ignore[reportUnknownMemberType] (PathLike without its argument)
         name=name,
         cron_schedule=mapping.schedule,
-        target=selection_of(mapping),
+        job_name=ASSET_JOB,
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.STOPPED,
         description=f"A delta of {mapping.name}, by `schedule:` of its mapping.",
@@ -42,6 +46,8 @@ def schedule_of(mapping: Mapping) -> dg.ScheduleDefinition | None:
         )
         if before:
             return dg.SkipReason(f"run {before[0].run_id} of an earlier tick has not ended yet")
-        return dg.RunRequest()
+        return dg.RunRequest(
+            asset_selection=[dg.AssetKey(mapping.name)], asset_check_keys=inline_check_keys(mapping)
+        )
 
     return tick

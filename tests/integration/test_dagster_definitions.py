@@ -259,9 +259,10 @@ def test_a_schedule_is_the_mappings_cron_in_utc_and_off_at_first(
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("*/5 * * * *", "UTC")
     assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
     asked = schedule.evaluate_tick(dg.build_schedule_context(filed))
-    assert len(asked.run_requests or ()) == 1
-    job = definitions.resolve_job_def(schedule.job_name)
-    assert [node.name for node in job.nodes] == ["customers"]
+    (request,) = asked.run_requests or ()
+    assert request.asset_selection == [dg.AssetKey("customers")]
+    checks = {key.name for key in request.asset_check_keys or ()}
+    assert checks == {"conflicts", "dead_letters", "drift"}  # and no scan
 
 
 def test_a_tick_is_skipped_while_an_earlier_one_runs(
