@@ -15,6 +15,8 @@ from typing import Final
 
 import dagster as dg
 
+from syncline.dagster.checks import inline_check_keys
+from syncline.mapping.model import Mapping
 from syncline.project import Project
 from syncline.store import Store
 from syncline.store.inbox import Received
@@ -28,7 +30,7 @@ _RUN_KEY_TAG: Final = "dagster/run_key"
 _NOT_BEGUN: Final = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED]
 
 
-def settled_sensor(root: Path, keys: MappingOf[str, dg.AssetKey]) -> dg.SensorDefinition:
+def settled_sensor(root: Path, mappings: MappingOf[str, Mapping]) -> dg.SensorDefinition:
     """Runs a mapping when conflicts of it were decided: the run writes the decisions.
 
     One run for all that was decided by then; where that run fails, the next one of the mapping
@@ -37,7 +39,7 @@ def settled_sensor(root: Path, keys: MappingOf[str, dg.AssetKey]) -> dg.SensorDe
 
     @dg.sensor(  # pyright: ignore[reportUnknownMemberType] (PathLike without its argument)
         name=SETTLED,
-        target=dg.AssetSelection.assets(*keys.values()),
+        target=dg.AssetSelection.assets(*mappings),
         minimum_interval_seconds=10,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Runs a mapping whose conflicts were decided: the run writes the decisions.",
@@ -46,17 +48,19 @@ def settled_sensor(root: Path, keys: MappingOf[str, dg.AssetKey]) -> dg.SensorDe
         with Store.open(Project(root).store_url) as store:
             last = datetime.now(UTC) - UNDO
             decided = {name: at for name, at in store.settled().items() if at <= last}
-        asked = [name for name in decided if name in keys and not _waits(context, name, SETTLED)]
+        asked = [
+            name for name in decided if name in mappings and not _waits(context, name, SETTLED)
+        ]
         for name in sorted(asked):
             run_key = f"{name} {decided[name].isoformat()}"
-            yield _run_of(name, keys[name], run_key)
+            yield _run_of(mappings[name], run_key)
         if not asked:
             yield dg.SkipReason("no decision waits to be written, or a run for it waits already")
 
     return settled
 
 
-def webhooks_sensor(root: Path, keys: MappingOf[str, dg.AssetKey]) -> dg.SensorDefinition:
+def webhooks_sensor(root: Path, mappings: MappingOf[str, Mapping]) -> dg.SensorDefinition:
     """Runs a mapping that webhooks came in for; one run answers all that are there by then.
 
     A message is answered once there is a run with its id as key, and not before: a daemon that dies
@@ -66,7 +70,7 @@ def webhooks_sensor(root: Path, keys: MappingOf[str, dg.AssetKey]) -> dg.SensorD
 
     @dg.sensor(  # pyright: ignore[reportUnknownMemberType] (PathLike without its argument)
         name=WEBHOOKS,
-        target=dg.AssetSelection.assets(*keys.values()),
+        target=dg.AssetSelection.assets(*mappings),
         minimum_interval_seconds=5,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Runs a mapping that a webhook came in for: POST /hooks/MAPPING.",
@@ -81,12 +85,12 @@ def webhooks_sensor(root: Path, keys: MappingOf[str, dg.AssetKey]) -> dg.SensorD
         ready = {
             name: message
             for name, message in waiting.items()
-            if name in keys and not _waits(context, name, WEBHOOKS)
+            if name in mappings and not _waits(context, name, WEBHOOKS)
         }
         if not ready and not asked:
             return dg.SkipReason("no webhook waits for a run")
         return dg.SensorResult(
-            run_requests=[_run_of(name, keys[name], _key(each)) for name, each in ready.items()],
+            run_requests=[_run_of(mappings[name], _key(each)) for name, each in ready.items()],
             cursor=json.dumps({name: each.id for name, each in ready.items()}),
         )
 
@@ -113,8 +117,13 @@ def _key(message: Received) -> str:
     return f"{message.mapping} {message.message_id}"
 
 
-def _run_of(name: str, key: dg.AssetKey, run_key: str) -> dg.RunRequest:
-    return dg.RunRequest(run_key=run_key, asset_selection=[key], tags={"syncline/asked_for": name})
+def _run_of(mapping: Mapping, run_key: str) -> dg.RunRequest:
+    return dg.RunRequest(
+        run_key=run_key,
+        asset_selection=[dg.AssetKey(mapping.name)],
+        asset_check_keys=inline_check_keys(mapping),
+        tags={"syncline/asked_for": mapping.name},
+    )
 
 
 def _waits(context: dg.SensorEvaluationContext, name: str, sensor: str) -> bool:

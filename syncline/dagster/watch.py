@@ -20,9 +20,9 @@ def sensors_of(
     """The sensors of these mappings; none where there are no mappings."""
     if not mappings:
         return
-    right = {each.name: keys[each.name] for each in mappings}
-    yield settled_sensor(project.root, right)
-    yield webhooks_sensor(project.root, right)
+    named = {each.name: each for each in mappings}
+    yield settled_sensor(project.root, named)
+    yield webhooks_sensor(project.root, named)
     yield failed_sensor(project.root)
     yield alerts_sensor(project.root, mappings)
     condition = automation.sensor_of(mappings, keys)

@@ -181,6 +181,9 @@ def test_settled_conflicts_start_one_run_that_writes_them(
     first = tick(bench, instance, "settled_conflicts_sensor")
     ((key, asset),) = asked(first)
     assert asset == "customers"
+    (request,) = first.run_requests or ()
+    checks = {each.name for each in request.asset_check_keys or ()}
+    assert checks == {"conflicts", "dead_letters", "drift"}  # and no scan
     assert asked(tick(bench, instance, "settled_conflicts_sensor")) == [(key, asset)]  # one run key
     launched(instance, first, "settled_conflicts_sensor", "NOT_STARTED")
     decide(store, 4)
