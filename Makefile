@@ -39,7 +39,7 @@ golden: $(STAMP) ## Write the golden files of tests/golden again; read the diff
 	SYNCLINE_RENEW_GOLDEN=1 $(PYTEST) tests/fidelity tests/golden --partial $(ARGS)
 
 MINUTES ?= 1
-soak: $(STAMP) ## Attack every watermark with load and faults (MINUTES=1)
+soak: $(STAMP) ## Attack every database with load and faults (MINUTES=1)
 	SYNCLINE_SOAK_MINUTES=$(MINUTES) $(PYTEST) tests/attack/test_soak.py -m slow --partial $(ARGS)
 
 bench: $(STAMP) .peers/.installed ## Measure against peers and the physical limit

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 import structlog
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
 from syncline.errors import SynclineError, Transient, Unreachable
+from syncline.gate import Gate
 from syncline.log import redacted
 
 _T = TypeVar("_T")
@@ -28,11 +29,15 @@ class Patience:
     survives many outages, but not one that comes back at the same place each time. A deadlock or a
     serialization failure is tried again a few times in a row. What can't pass (a refused login, a
     missing table) is not tried again. Waits grow from 0.1 s to 5 s, each a random part of that
-    ("full jitter"; Brooker, "Exponential Backoff And Jitter", 2015).
+    ("full jitter"; Brooker, "Exponential Backoff And Jitter", 2015). After a lost connection the
+    next try waits behind the `gates` of the run's databases, each with what asks whether that one
+    is there: of many runs in a process, one at a time asks.
     """
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+    def __init__(
+        self, seconds: float, gates: Sequence[tuple[Gate, Callable[[], object]]] = ()
+    ) -> None:
+        self._seconds, self._gates = seconds, gates
         self._since: float | None = None
 
     def progressed(self) -> None:
@@ -50,12 +55,20 @@ class Patience:
             stop=self._ended,
             wait=wait_random_exponential(multiplier=0.1, max=_LONGEST_WAIT),
             before_sleep=_say,
+            sleep=self._sleep,
             reraise=True,
         )
         done = retrying(work)
         if before is None:
             self._since = None
         return done
+
+    def _sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+        if self._since is None:  # a transaction was lost, not a connection
+            return
+        for gate, probe in self._gates:
+            gate.wait(probe, self._since + self._seconds)
 
     def _ended(self, state: RetryCallState) -> bool:
         if isinstance(_failure(state), Transient):

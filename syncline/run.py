@@ -19,6 +19,7 @@ from syncline.batch import Batch, Shape
 from syncline.classify import Rules
 from syncline.endpoints.base import Endpoint, Mask, Mode, Range, ReadSpec, TargetSpec
 from syncline.errors import InputError, SynclineError
+from syncline.gate import Gate, gate_to
 from syncline.ledger import Document, layout_number
 from syncline.mapping.bound import BoundMapping
 from syncline.mapping.compile import bind
@@ -129,6 +130,15 @@ class Opened:
         """How long a lost connection is tried again: the longer of what the two say."""
         names = [self.mapping.source.connection, self.mapping.target.connection]
         return max(each.retry_seconds for each in self.project.connections.select(names))
+
+    @property
+    def gates(self) -> list[tuple[Gate, Callable[[], object]]]:
+        """The gates to both databases, each with what asks whether it is there."""
+        sides = (
+            (self.mapping.source.connection, self.source),
+            (self.mapping.target.connection, self.target),
+        )
+        return [(gate_to(f"{self.project.root}:{name}"), side.version) for name, side in sides]
 
     @property
     def source_key(self) -> Mapping[str, Type]:

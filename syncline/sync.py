@@ -113,7 +113,7 @@ class Syncing:
         self.queued: set[str] = set()
         self.letters: set[str] = set()
         self.guarantee = ""
-        self.patience = Patience(run_.retry_seconds)
+        self.patience = Patience(run_.retry_seconds, run_.gates)
         self._furthest = 0
         self.watch: Watch | None = None
         self._restart = options.restart

@@ -35,6 +35,7 @@ _FAULTS: Final[dict[int, tuple[FaultKind, str]]] = {
     sqlite3.SQLITE_PERM: ("credentials", ""),
     sqlite3.SQLITE_AUTH: ("credentials", ""),
     sqlite3.SQLITE_NOTADB: ("input", "the file is no SQLite database"),
+    sqlite3.SQLITE_FULL: ("failed", "make room on the file's disk, then run it again"),
     sqlite3.SQLITE_TOOBIG: ("value", ""),
     sqlite3.SQLITE_MISMATCH: ("value", ""),
     sqlite3.SQLITE_CONSTRAINT: ("constraint", ""),

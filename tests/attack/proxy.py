@@ -39,6 +39,8 @@ class Proxy:
         """Bytes that a connection may bring the client before it is cut, in the middle of a row."""
         self.cuts = 0
         """How many connections were reset in the middle, by `cut` or by `limit`."""
+        self.refused = 0
+        """How many connections were not let in while it was not open."""
         self.struck = 0
         """How often an armed strike hit."""
         self.down_after_strike = 0.0
@@ -92,6 +94,7 @@ class Proxy:
             except OSError:
                 return
             if not self.open:
+                self.refused += 1
                 self._reset(client)
                 continue
             try:

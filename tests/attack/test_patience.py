@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from syncline.errors import Unreachable
+from syncline.sync import Progress, RunOptions, run
 from tests.attack.conftest import Make, in_step
 from tests.attack.proxy import Proxy
 from tests.attack.test_network import LEDGER, position, through
@@ -82,3 +83,47 @@ def test_f14_a_doubt_outlives_its_batch_and_is_settled_before_the_next_read(make
     reader.close()
     assert in_step(bench)
     assert (done.read, done.inserted) == (60, 60)
+
+
+@pytest.mark.slow
+def test_f31_of_many_runs_of_a_process_one_asks_whether_the_database_is_back(make: Make) -> None:
+    """Six runs lose their target in the middle: while it is away some few connections are tried,
+    not some for each, and all runs end well when it is back.
+    """
+    bench = make("xmin", "postgres", count=600, rest=LEDGER)
+    names = [f"people_{number}" for number in range(6)]
+    for name in names:
+        bench.write(name=name)
+        text = (bench.folder / "mappings" / f"{name}.yaml").read_text()
+        text = text.replace("people_copy", f"{name}_copy")
+        (bench.folder / "mappings" / f"{name}.yaml").write_text(text)
+    started, ended_well = threading.Barrier(len(names) + 1, timeout=60), list[int]()
+    with Proxy(bench.target.url) as proxy:
+        through(bench, target=proxy, retry_seconds=60)
+        project = bench.project
+
+        def one(name: str) -> None:
+            first = threading.Event()
+
+            def on_progress(_: Progress) -> None:
+                if not first.is_set():
+                    first.set()
+                    started.wait()
+                    time.sleep(0.5)
+
+            options = RunOptions(batch_size=100, on_progress=on_progress)
+            ended_well.append(run(project, name, options).inserted)
+
+        threads = [threading.Thread(target=one, args=(name,), daemon=True) for name in names]
+        for thread in threads:
+            thread.start()
+        started.wait()
+        proxy.open = False
+        proxy.cut()
+        time.sleep(6)
+        tried = proxy.refused
+        proxy.open = True
+        for thread in threads:
+            thread.join(60)
+    assert ended_well == [600] * len(names)
+    assert tried < 25, "each of them asked for itself"  # 44 where they do, 12 where one does

@@ -1,7 +1,9 @@
 """The long attack, `make soak MINUTES=10`: writers, runs that are killed, a network that breaks.
 
 Each watermark gets an equal share of `SYNCLINE_SOAK_MINUTES` (one minute in all where it is not
-set). What it prints is rows written, faults survived and rows lost.
+set), and a target of another kind, so that every database is attacked as both. What it prints is
+rows written, faults survived and rows lost; the judges are a comparison by the test, and
+`verify`.
 """
 
 from __future__ import annotations
@@ -14,11 +16,14 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from random import SystemRandom
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
+from syncline.verify import verify
 from tests.attack.conftest import Make
 from tests.attack.proxy import Proxy
 from tests.attack.test_row_loss import MIRROR, WATERMARKS, Toll, crowd_of, toll_of
@@ -28,6 +33,21 @@ from tests.integration.project_bench import ProjectBench, Side, person
 MINUTES = float(os.environ.get("SYNCLINE_SOAK_MINUTES", "1"))
 SHARE = MINUTES * 60 / len(WATERMARKS)
 RUN = [sys.executable, "-m", "syncline", "--project", "{folder}", "run", "people", "--json"]
+TARGETS = {
+    "xmin": "postgres",
+    "timestamp": "mariadb",
+    "mariadb": "mongo",
+    "sqlite": "postgres",
+    "mongo": "sqlite",
+}
+COMMITS = {"postgres": b"COMMIT\x00", "mariadb": b"\x03COMMIT"}
+TERMINATE = {
+    "postgres": "select pg_terminate_backend(pid) from pg_stat_activity where application_name ="
+    " 'syncline' and datname = current_database() and pid <> pg_backend_pid()",
+    "mariadb": "select id from information_schema.processlist where db = database() and id <>"
+    " connection_id()",
+}
+LONGEST_PAUSE = 3.0
 RESET, LOST_COMMIT, GONE = "connections reset", "COMMIT's answer lost", "server gone"
 NEED_A_HIT = {RESET, LOST_COMMIT, GONE}
 ALLOWED = 180.0
@@ -43,8 +63,11 @@ class Attacker:
         self.survived: Counter[str] = Counter()
         self.ended: Counter[int] = Counter()
         self.faults: list[Callable[[subprocess.Popen[bytes]], str]] = [self._kill, self._nothing]
+        self.faults += [self._freeze]
         if proxies:
-            self.faults += [self._reset, self._lost_commit, self._refuse, self._terminate]
+            self.faults += [self._reset, self._refuse, self._slow]
+        if bench.target.kind in COMMITS:
+            self.faults += [self._lost_commit, self._terminate]
 
     def once(self) -> None:
         """One run with one fault, at a random moment."""
@@ -58,7 +81,7 @@ class Attacker:
         if running and (fault not in NEED_A_HIT or self._hits() > before):
             self.survived[fault] += 1
         for proxy in self.proxies:
-            proxy.open = True
+            proxy.open, proxy.delay = True, 0.0
             proxy.disarm()
 
     def _hits(self) -> int:
@@ -98,8 +121,18 @@ class Attacker:
 
     def _lost_commit(self, _: subprocess.Popen[bytes]) -> str:
         fate = self.chance.choice(["answered", "in flight", "never"])
-        self.proxies[-1].strike(b"COMMIT\x00", fate)  # type: ignore[arg-type]
+        self.proxies[-1].strike(COMMITS[self.bench.target.kind], fate)  # type: ignore[arg-type]
         return LOST_COMMIT
+
+    def _freeze(self, process: subprocess.Popen[bytes]) -> str:
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(self.chance.random() * LONGEST_PAUSE)
+        process.send_signal(signal.SIGCONT)
+        return "frozen"
+
+    def _slow(self, _: subprocess.Popen[bytes]) -> str:
+        self.chance.choice(self.proxies).delay = 0.05
+        return "slow network"
 
     def _refuse(self, _: subprocess.Popen[bytes]) -> str:
         proxy = self.chance.choice(self.proxies)
@@ -108,10 +141,11 @@ class Attacker:
         return GONE
 
     def _terminate(self, _: subprocess.Popen[bytes]) -> str:
-        self.bench.target.sql(
-            "select pg_terminate_backend(pid) from pg_stat_activity where application_name ="
-            " 'syncline' and datname = current_database() and pid <> pg_backend_pid()"
-        )
+        target = self.bench.target
+        found = target.sql(TERMINATE[target.kind])
+        for (number,) in found if target.kind == "mariadb" else ():
+            with suppress(OperationalError):  # it has gone by itself
+                target.sql(f"kill {int(number)}")
         return "sessions terminated"
 
 
@@ -137,11 +171,11 @@ def proxied(bench: ProjectBench, sides: list[Side]) -> list[Proxy]:
 def test_soak(watermark: str, make: Make, request: pytest.FixtureRequest) -> None:
     """Nothing is lost, stale or left over when writers and faults have ended."""
     seed = SystemRandom().randrange(1 << 30)
-    bench = make(watermark, "postgres", rest=MIRROR + "conflicts: {strategy: merge}\n")
+    bench = make(watermark, TARGETS[watermark], rest=MIRROR + "conflicts: {strategy: merge}\n")
     bench.source.put(*(person(key) for key in range(20)))
     bench.run()
-    sides = [bench.target] if watermark == "sqlite" else [bench.source, bench.target]
-    proxies = proxied(bench, sides)
+    # A file has no network.
+    proxies = proxied(bench, [s for s in (bench.source, bench.target) if s.kind != "sqlite"])
     attacker = Attacker(bench, proxies, seed)
     crowd = crowd_of(bench, exact=watermark == "xmin", seed=seed)
     naive = NaivePoller(bench.source)
@@ -153,9 +187,11 @@ def test_soak(watermark: str, make: Make, request: pytest.FixtureRequest) -> Non
     crowd.stop()
     attacker.last()
     toll = toll_of(bench, crowd, [], naive)
+    report = verify(bench.project, bench.name)
     for proxy in proxies:
         proxy.close()
     _tell(request, watermark, toll, attacker, seed)
+    assert (report.status, report.apart) == ("equal", {}), f"seed {seed}: {report.as_dict()}"
     assert (toll.lost, toll.stale, toll.extra) == ([], [], []), f"seed {seed}"
     assert set(attacker.ended) <= {0, 1, 4, -signal.SIGKILL}, attacker.ended
 
@@ -165,10 +201,13 @@ def _tell(
 ) -> None:
     plugins = request.config.pluginmanager
     reporter, capture = plugins.get_plugin("terminalreporter"), plugins.get_plugin("capturemanager")
+    assert reporter is not None
+    assert capture is not None
     faults = {name: count for name, count in attacker.survived.items() if name != "none"}
     told = ", ".join(f"{count} {name}" for name, count in sorted(faults.items()))
+    route = f"{watermark} > {TARGETS[watermark]}"
     line = (
-        f"{watermark:9} rows written {toll.written}, faults survived {sum(faults.values())}"
+        f"{route:19} rows written {toll.written}, faults survived {sum(faults.values())}"
         f" ({told}), rows lost {len(toll.lost)}, stale {len(toll.stale)},"
         f" left over {len(toll.extra)}; a naive poller lost {toll.naive_lost}; seed {seed}"
     )
