@@ -25,6 +25,8 @@ defs = dg.Definitions(
     schedules=parts.schedules,
     # `after:`, settled conflicts, webhooks, alerts, and mappings that do not load.
     sensors=parts.sensors,
+    # `workers:` of the mappings: their full syncs by shards, as NAME_full.
+    jobs=parts.jobs,
     executor=chosen(),
 )
 

@@ -14,14 +14,14 @@ import socket
 import sys
 import threading
 import uuid
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
 from syncline.endpoints.base import StateRow, Target, TargetSpec, Transaction
 from syncline.errors import LeaseHeld, LeaseLost, SynclineError
+from syncline.lease import SECONDS, Lease
 from syncline.state import (
     NOT_NULL,
     Checkpoint,
@@ -39,195 +39,71 @@ __all__ = [
     "Document",
     "Lease",
     "Unfinished",
+    "borrow",
     "columns_seen",
     "hold",
     "hold_shard",
     "layout_number",
+    "lend",
     "peek",
     "utc_now",
 ]
 
-LEASE_SECONDS: Final = 60.0
+LENT_SECONDS: Final = 300.0
+"""How long the lease of a run goes on whose steps are processes of their own, between two of them.
+"""
+_RUN: Final = "run:"
+Ended = Callable[[str], bool]
+"""Whether the run of this id, which is more than one process, has ended."""
 _HELD_HERE: Final[set[str]] = set()
 """The holders that are runs of this very process."""
 
 
-class Lease:
-    """The right to write one mapping, or one shard of it.
-
-    Use `hold` or `hold_shard`.
-    """
-
-    def __init__(
-        self,
-        target: Target,
-        spec: TargetSpec,
-        holder: str,
-        epoch: int,
-        document: Document,
-        started: datetime,
-        shard: int | None = None,
-    ) -> None:
-        self._target, self._spec, self.shard = target, spec, shard
-        self.holder, self.epoch, self.document = holder, epoch, document
-        self.started = started
-        """When the lease was taken, on the target's clock."""
-        self.in_doubt = False
-        """Whether the last commit may have landed or not: its answer was lost, and so was the
-        question after it.
-        """
-        self._before = replace(document)
-        self._busy = (
-            threading.Lock()
-        )  # the keeper must not write back a document that a batch has just moved
-
-    @property
-    def mapping(self) -> str:
-        """The mapping's name."""
-        return self._spec.mapping
-
-    @contextmanager
-    def transaction(self) -> Generator[Transaction]:
-        """A transaction that is ours to write in: the state row is locked and still has our epoch.
-
-        What the document says of the sync is put back where the transaction does not land. Raises
-        LeaseLost where another run took the lease. Commit with `commit`.
-        """
-        self._before = replace(self.document)
-        try:
-            with self._busy, self._target.begin(self._spec) as tx:
-                self._check(tx)
-                yield tx
-        except BaseException:
-            if not self.in_doubt:
-                self.document.put_back(self._before)
-            raise
-
-    def _check(self, tx: Transaction) -> StateRow:
-        row = tx.state(self.shard)
-        # A shard has one epoch for as long as its mapping is leased, whoever works at it.
-        if row is None or row.epoch != self.epoch or self._is_others(row):
-            by = f" by {row.holder}" if row and row.holder else ""
-            raise LeaseLost(
-                f"the lease of {self._spec.mapping} was taken{by}; nothing more was written"
-            )
-        return row
-
-    def _is_others(self, row: StateRow) -> bool:
-        return self.shard is not None and row.holder != self.holder
-
-    def commit(self, tx: Transaction) -> None:
-        """Write the document and commit.
-
-        An answer lost on the way is settled by reading the state again; where that fails too, the
-        lease is `in_doubt`, and `landed` has to be asked before the work is done again.
-        """
-        self.document.commit = uuid.uuid4().hex
-        self._put(tx)
-        self.in_doubt = True
-        try:
-            tx.commit()
-            self.in_doubt = False
-        except SynclineError:
-            if not self.landed():
-                raise
-
-    def landed(self) -> bool:
-        """Whether the last commit did land; ends the doubt.
-
-        Asked with the state row locked: a COMMIT that is still on its way holds that lock until it
-        has landed or never will. Raises what reading raises.
-        """
-        with self._target.begin(self._spec) as tx:
-            row = tx.state(self.shard)
-        self.in_doubt = False
-        did = (
-            row is not None
-            and row.epoch == self.epoch
-            and Document.load(row.document).commit == self.document.commit
-        )
-        if not did:
-            self.document.put_back(self._before)
-        return did
-
-    def _put(self, tx: Transaction) -> None:
-        wrote = tx.put_state(
-            epoch=self.epoch,
-            holder=self.holder,
-            lease_seconds=LEASE_SECONDS,
-            document=self.document.dump(),
-            expected_epoch=self.epoch,
-            shard=self.shard,
-        )
-        if not wrote:
-            raise LeaseLost(
-                f"the lease of {self._spec.mapping} was taken; nothing more was written"
-            )
-
-    def renew(self) -> None:
-        """Keep the lease alive while no batch commits."""
-        with self._busy, self._target.begin(self._spec) as tx:
-            row = self._check(tx)
-            tx.put_state(
-                epoch=self.epoch,
-                holder=self.holder,
-                lease_seconds=LEASE_SECONDS,
-                document=row.document,
-                expected_epoch=self.epoch,
-                shard=self.shard,
-            )
-            tx.commit()
-
-    def give_up(self) -> None:
-        """End the lease now, so that the next run need not wait for it to run out.
-
-        The epoch stays used.
-        """
-        with self._busy, self._target.begin(self._spec) as tx:
-            row = self._check(tx)
-            tx.put_state(
-                epoch=self.epoch,
-                holder="",
-                lease_seconds=None,
-                document=row.document,
-                expected_epoch=self.epoch,
-                shard=self.shard,
-            )
-            tx.commit()
-
-    def forget_shards(self, tx: Transaction) -> None:
-        """Nothing is divided any more: the shards' rows say nothing, from this transaction on."""
-        for shard in range(self.document.shards):
-            self.put_shard(tx, shard, None)
-        self.document.shards = 0
-
-    def put_shard(self, tx: Transaction, shard: int, document: Document | None) -> None:
-        """Write the row of a shard, free to be taken; without a document it says nothing more.
-
-        Within a transaction of this, the mapping's own lease. The row stays: a worker that wakes up
-        late finds that it is no longer its own.
-        """
-        row = tx.state(shard)
-        tx.put_state(
-            epoch=self.epoch,
-            holder="",
-            lease_seconds=None,
-            document=document.dump() if document else "",
-            expected_epoch=row.epoch if row else None,
-            shard=shard,
-        )
-
-
 @contextmanager
-def hold(target: Target, spec: TargetSpec) -> Generator[Lease]:
+def hold(target: Target, spec: TargetSpec, ended: Ended = lambda _: False) -> Generator[Lease]:
     """Take the lease of a mapping, keep it alive, and give it up at the end.
 
     Raises LeaseHeld where another run has it. A lease that ran out on the target's clock may be
-    taken.
+    taken, and one of a run that `ended`.
     """
     with _holder() as holder:
-        lease = _take(target, spec, holder)
+        lease = _take(target, spec, holder, ended)
         yield from _kept(lease)
+
+
+@contextmanager
+def lend(target: Target, spec: TargetSpec, run_id: str, ended: Ended) -> Generator[Lease]:
+    """Take the lease of a mapping for a run that outlives this process: it is left to its steps.
+
+    It is given up only where this one fails. Raises as `hold` does.
+    """
+    lease = _take(target, spec, f"{_RUN}{run_id}", ended, LENT_SECONDS)
+    try:
+        yield from _kept(lease, gives_up=False)
+    except BaseException:
+        _release(lease)
+        raise
+
+
+@contextmanager
+def borrow(
+    target: Target, spec: TargetSpec, run_id: str, *, last: bool = False
+) -> Generator[Lease]:
+    """Have the lease that was taken for a run; the `last` of its steps gives it up.
+
+    Raises LeaseLost where it is no longer that run's.
+    """
+    holder = f"{_RUN}{run_id}"
+    with target.begin(spec) as tx:
+        row = tx.state()
+        if row is None or row.holder != holder:
+            raise LeaseLost(f"run {run_id} no longer has the lease of {spec.mapping}")
+    document = Document.load(row.document)
+    begun = document.unfinished.started if document.unfinished else ""
+    started = datetime.fromisoformat(begun) if begun else row.now
+    lease = Lease(target, spec, holder, row.epoch, document, started, None, LENT_SECONDS)
+    lease.renew()
+    yield from _kept(lease, gives_up=last)
 
 
 @contextmanager
@@ -252,7 +128,7 @@ def _holder() -> Generator[str]:
         _HELD_HERE.discard(holder)
 
 
-def _kept(lease: Lease) -> Generator[Lease]:
+def _kept(lease: Lease, *, gives_up: bool = True) -> Generator[Lease]:
     stop = threading.Event()
     keeper = threading.Thread(
         target=_keep, args=(lease, stop), name=f"lease-{lease.mapping}", daemon=True
@@ -263,19 +139,26 @@ def _kept(lease: Lease) -> Generator[Lease]:
     finally:
         stop.set()
         keeper.join()
-        _release(lease)
+        if gives_up:
+            _release(lease)
 
 
-def _take(target: Target, spec: TargetSpec, holder: str) -> Lease:
+def _take(
+    target: Target,
+    spec: TargetSpec,
+    holder: str,
+    ended: Ended,
+    seconds: float = SECONDS,
+) -> Lease:
     with target.begin(spec) as tx:
         row = tx.state()
         if row:
-            _check_free(row, spec.mapping)
+            _check_free(row, spec.mapping, ended)
         epoch = row.epoch + 1 if row else 1
         took = tx.put_state(
             epoch=epoch,
             holder=holder,
-            lease_seconds=LEASE_SECONDS,
+            lease_seconds=seconds,
             document=row.document if row else "",
             expected_epoch=row.epoch if row else None,
         )
@@ -287,7 +170,7 @@ def _take(target: Target, spec: TargetSpec, holder: str) -> Lease:
         _fence_shards(tx, document.shards, epoch)
         now = row.now if row else _clock(tx)
         tx.commit()
-    return Lease(target, spec, holder, epoch, document, now)
+    return Lease(target, spec, holder, epoch, document, now, None, seconds)
 
 
 def _fence_shards(tx: Transaction, shards: int, epoch: int) -> None:
@@ -315,7 +198,7 @@ def _take_shard(target: Target, spec: TargetSpec, holder: str, shard: int, epoch
         took = tx.put_state(
             epoch=epoch,
             holder=holder,
-            lease_seconds=LEASE_SECONDS,
+            lease_seconds=SECONDS,
             document=row.document,
             expected_epoch=epoch,
             shard=shard,
@@ -326,8 +209,11 @@ def _take_shard(target: Target, spec: TargetSpec, holder: str, shard: int, epoch
     return Lease(target, spec, holder, epoch, Document.load(row.document), row.now, shard)
 
 
-def _check_free(row: StateRow, name: str) -> None:
-    if not (row.holder and row.lease_until and row.lease_until > row.now) or _died(row.holder):
+def _check_free(row: StateRow, name: str, ended: Ended = lambda _: False) -> None:
+    if not (row.holder and row.lease_until and row.lease_until > row.now):
+        return
+    lent = row.holder.startswith(_RUN)
+    if ended(row.holder.removeprefix(_RUN)) if lent else _died(row.holder):
         return
     left = (row.lease_until - row.now).total_seconds()
     raise LeaseHeld(
@@ -363,7 +249,7 @@ def _died(holder: str) -> bool:
 
 
 def _keep(lease: Lease, stop: threading.Event) -> None:
-    while not stop.wait(LEASE_SECONDS / 3):
+    while not stop.wait(SECONDS / 3):
         try:
             lease.renew()
         except SynclineError:

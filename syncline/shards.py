@@ -98,22 +98,30 @@ def divide(syncing: Syncing) -> bool:
     parts = parts_of(syncing)
     if syncing.unfinished is not None or parts == 1:
         return False
-    return syncing.patience.call(lambda: _divide(syncing, parts))
+    return syncing.patience.call(lambda: _divide(syncing, parts, least=2))
 
 
-def _divide(syncing: Syncing, parts: int) -> bool:
-    run = syncing.run
+def divide_for_steps(syncing: Syncing) -> None:
+    """Divide a full sync, into a single shard where more are not to be had."""
+    if not is_divided(syncing):
+        syncing.patience.call(lambda: _divide(syncing, parts_of(syncing), least=1))
+
+
+def _divide(syncing: Syncing, parts: int, least: int) -> bool:
+    run, whole = syncing.run, syncing.unfinished
     drift.check_source(run)
-    with run.source.read(run.read, mode="full") as first:
-        horizon = first.horizon  # before the first shard reads anything
-    cuts = run.source.split(run.read, parts)
-    if not cuts:
-        return False
-    whole = Unfinished(horizon, run.bound.digest, started_empty=syncing.target_is_empty())
+    cuts: Sequence[str] = ()
+    if whole is None:
+        with run.source.read(run.read, mode="full") as first:
+            horizon = first.horizon  # before the first shard reads anything
+        whole = Unfinished(horizon, run.bound.digest, started_empty=syncing.target_is_empty())
+        cuts = run.source.split(run.read, parts) if parts > 1 else ()
     ends = [*cuts, None]
+    if len(ends) < least:
+        return False
 
     def work(tx: Transaction) -> Outcome:
-        for shard, (after, until) in enumerate(zip([None, *cuts], ends, strict=True)):
+        for shard, (after, until) in enumerate(zip([whole.after, *cuts], ends, strict=True)):
             part = replace(whole, after=after, until=until)
             document = replace(syncing.document, unfinished=part, shards=0, tally={})
             syncing.lease.put_shard(tx, shard, document)
@@ -137,6 +145,9 @@ def begin_again(syncing: Syncing) -> list[int]:
         nonlocal known
         left.clear()
         known = 0
+        if unfinished is not None:  # a later run's lease is the one that counts
+            started = syncing.lease.started.isoformat()
+            syncing.document.unfinished = replace(unfinished, started=started)
         for shard in range(unfinished.shards if unfinished else 0):
             document = _told(tx, shard)
             document.tally = {}

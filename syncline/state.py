@@ -47,6 +47,8 @@ class Unfinished:
     shards: int = 0
     until: str | None = None
     done: bool = False
+    started: str = ""
+    """When the lease was taken, on the target's clock, of the run that divided it or goes on."""
 
 
 @dataclass(slots=True)

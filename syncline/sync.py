@@ -90,7 +90,7 @@ def run(project: Project, name: str, options: RunOptions = DEFAULT) -> RunSummar
 def _run(project: Project, name: str, options: RunOptions, store: Store, run_id: str) -> RunSummary:
     with opened(project, name, batch_size=options.batch_size, create=True) as run_:
         run_.target.prepare(run_.spec)
-        with ledger.hold(run_.target, run_.spec) as lease:
+        with ledger.hold(run_.target, run_.spec, store.has_ended) as lease:
             store.interrupt_others(run_id)
             return Syncing(run_, lease, store, run_id, options).go()
 

@@ -17,6 +17,7 @@ from syncline.dagster.load import asset_name, load, problems_of
 from syncline.dagster.order import upstreams
 from syncline.dagster.scan import scan_of
 from syncline.dagster.schedule import schedule_of
+from syncline.dagster.shards import job_of
 from syncline.dagster.sources import sources_of
 from syncline.dagster.watch import sensors_of
 from syncline.errors import InputError
@@ -30,7 +31,7 @@ class Parts:
 
     `assets` has one for each mapping, of its name, one for each backfill that is declared, and
     those in the place of mappings that do not load; `sources` the tables that are only read;
-    `checks` those that read both sides whole.
+    `checks` those that read both sides whole; `jobs` the full syncs by shards.
     """
 
     assets: list[dg.AssetsDefinition] = field(default_factory=list[dg.AssetsDefinition])
@@ -38,6 +39,7 @@ class Parts:
     checks: list[dg.AssetChecksDefinition] = field(default_factory=list[dg.AssetChecksDefinition])
     schedules: list[dg.ScheduleDefinition] = field(default_factory=list[dg.ScheduleDefinition])
     sensors: list[dg.SensorDefinition] = field(default_factory=list[dg.SensorDefinition])
+    jobs: list[dg.JobDefinition] = field(default_factory=list[dg.JobDefinition])
 
     def definitions(self, executor: dg.ExecutorDefinition | None = None) -> dg.Definitions:
         """All of it as Definitions."""
@@ -46,6 +48,7 @@ class Parts:
             asset_checks=self.checks,
             schedules=self.schedules,
             sensors=self.sensors,
+            jobs=self.jobs,
             executor=executor,
         )
 
@@ -113,10 +116,12 @@ def _add(
     asset = asset_of(placed, retry_policy)
     scan = scan_of(placed, retry_policy, taken)
     schedule = schedule_of(placed.mapping)
+    job = job_of(placed.project, placed.mapping, retry_policy)
     backfill = backfill_of(placed.project, placed.mapping, retry_policy)
     parts.assets += [asset] if backfill is None else [asset, backfill]
     parts.checks += [scan] if scan is not None else []
     parts.schedules += [schedule] if schedule is not None else []
+    parts.jobs += [job] if job is not None else []
 
 
 def _check_names(project: Project, only: Collection[str] | None, known: Collection[str]) -> None:

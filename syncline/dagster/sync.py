@@ -28,7 +28,7 @@ from syncline.project import Project
 if TYPE_CHECKING:
     from syncline.run import RunSummary
 
-Context = dg.AssetExecutionContext | dg.AssetCheckExecutionContext
+Context = dg.AssetExecutionContext | dg.AssetCheckExecutionContext | dg.OpExecutionContext
 Results = Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]
 
 

@@ -119,6 +119,10 @@ class Store:
         with reading(self._engine) as connection:
             return runs.known(connection, run_id)
 
+    def has_ended(self, run_id: str) -> bool:
+        """Whether a run has ended, as far as this store knows."""
+        return self.knows_run(run_id) and self.run(run_id).status != "running"
+
     def interrupt_others(self, run_id: str) -> None:
         """Record of the mapping's other runs that are `running` that they were interrupted.
 
