@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Literal, Protocol
@@ -84,6 +83,9 @@ class Declared:
 _STEP: Final = re.compile(r"^(\d+)\s*(m|h|d|w|mo|y)$")
 _SECONDS: Final = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _LONGEST_WAIT: Final = 600.0
+_LOOK: Final = 0.2
+_WAVE: Final = 4
+"""Chunks of a wave for each worker."""
 _MOST_CHUNKS: Final = 100_000
 
 
@@ -196,52 +198,54 @@ def backfill(
     workers: int = 1,
     restart: bool = False,
 ) -> Iterator[tuple[Chunk, RunSummary]]:
-    """Run the chunks that are not done, each with the summary of its run; order is not promised.
+    """Run the chunks that are not done, each with the summary of its run.
 
-    With `restart` all are run again. Workers take turns at the lease. Raises what a run raises:
-    chunks done before that stay done.
+    With `restart` all are run again. Several workers bring a wave of chunks at once under one
+    lease; between two waves others may have it. Raises what a run raises: chunks done before that
+    stay done.
     """
     with Store.open(project.store_url) as store:
         if restart:
             store.forget_chunks(name, asked.words)
         left = store.chunks_left(name, asked.words, asked.chunks())
-
-        def one(chunk: Chunk) -> tuple[Chunk, RunSummary]:
-            summary = _chunk(project, name, asked.by, chunk, options, patient=workers > 1)
+        alone = left if workers == 1 else left[:1]  # it makes a target table that is missing
+        waves = [left[at : at + workers * _WAVE] for at in range(1, len(left), workers * _WAVE)]
+        for chunk in alone:
+            summary = _run(project, name, window_of(asked.by, chunk), options)
             store.chunk_done(name, asked.words, chunk, summary.run_id)
-            return chunk, summary
-
-        if workers == 1:
-            yield from map(one, left)
-            return
-        yield from map(one, left[:1])  # alone: it makes a target table that is missing
-        yield from _together(one, left[1:], workers)
-
-
-def _together(
-    one: Callable[[Chunk], tuple[Chunk, RunSummary]], left: Sequence[Chunk], workers: int
-) -> Iterator[tuple[Chunk, RunSummary]]:
-    with ThreadPoolExecutor(workers, thread_name_prefix="backfill") as pool:
-        waiting = [pool.submit(one, chunk) for chunk in left]
-        try:
-            for future in waiting:
-                yield future.result()
-        finally:
-            for future in waiting:
-                future.cancel()
+            yield chunk, summary
+        for chunks in waves if workers > 1 else ():
+            windows = [window_of(asked.by, chunk) for chunk in chunks]
+            done = _wave(project, name, windows, options, workers)
+            for chunk, summary in zip(chunks, done, strict=True):
+                store.chunk_done(name, asked.words, chunk, summary.run_id)
+                yield chunk, summary
 
 
-def _chunk(
-    project: Project, name: str, by: By, chunk: Chunk, options: RunOptions, *, patient: bool
-) -> RunSummary:
+def window_of(by: By, chunk: Chunk) -> Range:
+    """The range that a chunk is."""
+    return Range(by, chunk.start, chunk.end)
+
+
+def _run(project: Project, name: str, window: Range, options: RunOptions) -> RunSummary:
     from syncline.sync import run
 
-    wanted = replace(options, mode="backfill", window=Range(by, chunk.start, chunk.end))
+    return run(project, name, replace(options, mode="backfill", window=window))
+
+
+def _wave(
+    project: Project, name: str, windows: Sequence[Range], options: RunOptions, workers: int
+) -> Iterator[RunSummary]:
+    """A wave, once the lease can be had: a delta may have taken it since the last one."""
+    from syncline.wave import wave
+
     deadline = time.monotonic() + _LONGEST_WAIT
     while True:
         try:
-            return run(project, name, wanted)
+            yield from wave(project, name, windows, options, workers)
         except LeaseHeld:
-            if not patient or time.monotonic() > deadline:
+            if time.monotonic() > deadline:
                 raise
-            time.sleep(0.2)
+            time.sleep(_LOOK)
+        else:
+            return

@@ -10,19 +10,16 @@ known to have ended, and whichever run comes next goes on with the shards where 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-import structlog
-
 from syncline import ledger, shards
-from syncline.errors import LeaseHeld, RunFailed, SynclineError
-from syncline.log import redacted
+from syncline.errors import LeaseHeld, RunFailed
 from syncline.run import Cancelled, RunOptions, RunSummary, opened
 from syncline.store.store import Store
+from syncline.summary import recorded
 from syncline.sync import Syncing
 
 if TYPE_CHECKING:
@@ -63,7 +60,7 @@ def begin(
             return store.has_ended(holder) or trigger == options.trigger or ended(trigger)
 
         with (
-            _told(store, name, run_id),
+            recorded(store, name, run_id),
             opened(project, name, batch_size=options.batch_size, create=True) as run,
         ):
             run.target.prepare(run.spec)
@@ -85,7 +82,7 @@ def bring(project: Project, name: str, shard: int, options: RunOptions) -> None:
     with Store.open(project.store_url) as store:
         run_id = _run_of(store, name, options.trigger)
         with (
-            _told(store, name, run_id, ends=False),
+            recorded(store, name, run_id, ends=False),
             opened(project, name, batch_size=options.batch_size, create=True) as run,
             ledger.borrow(run.target, run.spec, run_id) as lease,
         ):
@@ -105,7 +102,7 @@ def end(project: Project, name: str, options: RunOptions) -> RunSummary:
     with Store.open(project.store_url) as store:
         run_id = _run_of(store, name, options.trigger)
         with (
-            _told(store, name, run_id),
+            recorded(store, name, run_id),
             opened(project, name, batch_size=options.batch_size, create=True) as run,
             ledger.borrow(run.target, run.spec, run_id, last=True) as lease,
         ):
@@ -126,18 +123,3 @@ def _run_of(store: Store, name: str, trigger: str) -> str:
 
 def _since(started: datetime) -> float:
     return max(0.0, (datetime.now(UTC) - started).total_seconds())
-
-
-@contextmanager
-def _told(store: Store, name: str, run_id: str, *, ends: bool = True) -> Generator[None]:
-    """Logs that name the run; and, where a failure `ends` it, that told to the store."""
-    with structlog.contextvars.bound_contextvars(run_id=run_id, mapping=name):
-        try:
-            yield
-        except BaseException as error:
-            status = "cancelled" if isinstance(error, Cancelled | KeyboardInterrupt) else "failed"
-            if ends:
-                with suppress(SynclineError):
-                    told = redacted(f"{type(error).__name__}: {error}")
-                    store.finish_run(run_id, status, {}, error=told)
-            raise

@@ -1,14 +1,36 @@
-"""Summary: what a run did, once it has done it."""
+"""Summary: what a run did, and how it ended, as the control store keeps it."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from syncline.run import RunSummary
+import structlog
+
+from syncline.errors import SynclineError
+from syncline.log import redacted
+from syncline.run import Cancelled, RunSummary
 
 if TYPE_CHECKING:
+    from syncline.store.store import Store
     from syncline.sync import Syncing
+
+
+@contextmanager
+def recorded(store: Store, name: str, run_id: str, *, ends: bool = True) -> Generator[None]:
+    """Logs within name the run; a failure that `ends` it is told to the store, and raised again."""
+    with structlog.contextvars.bound_contextvars(run_id=run_id, mapping=name):
+        try:
+            yield
+        except BaseException as error:
+            status = "cancelled" if isinstance(error, Cancelled | KeyboardInterrupt) else "failed"
+            if ends:
+                told = redacted(f"{type(error).__name__}: {error}")
+                with suppress(SynclineError):  # a store that is down must not hide what happened
+                    store.finish_run(run_id, status, {}, error=told)
+            raise
 
 
 def summary_of(syncing: Syncing, mode: str) -> RunSummary:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +16,6 @@ from syncline import decide, drift, gone, holds, ledger
 from syncline.endpoints.base import Mode, Read, Transaction
 from syncline.errors import (
     CheckpointVoid,
-    SynclineError,
 )
 from syncline.guard import (
     check_drift,
@@ -27,7 +25,6 @@ from syncline.guard import (
     letter_limit,
 )
 from syncline.ledger import Checkpoint, Document, Lease, Unfinished
-from syncline.log import redacted
 from syncline.progress import Busy
 from syncline.pulse import Watch
 from syncline.read import Page, pages
@@ -43,7 +40,7 @@ from syncline.run import (
 )
 from syncline.settle import Outcome, settle
 from syncline.store.store import Store
-from syncline.summary import summary_of
+from syncline.summary import recorded, summary_of
 
 __all__ = ["Cancelled", "Progress", "RunOptions", "RunSummary", "Syncing", "run"]
 
@@ -68,17 +65,8 @@ def run(project: Project, name: str, options: RunOptions = DEFAULT) -> RunSummar
     """
     with Store.open(project.store_url) as store:
         run_id = store.start_run(name, options.mode or "delta", trigger=options.trigger)
-        with structlog.contextvars.bound_contextvars(run_id=run_id, mapping=name):
-            try:
-                summary = _run(project, name, options, store, run_id)
-            except BaseException as error:
-                status = (
-                    "cancelled" if isinstance(error, Cancelled | KeyboardInterrupt) else "failed"
-                )
-                told = redacted(f"{type(error).__name__}: {error}")
-                with suppress(SynclineError):  # a store that is down must not hide what happened
-                    store.finish_run(run_id, status, {}, error=told)
-                raise
+        with recorded(store, name, run_id):
+            summary = _run(project, name, options, store, run_id)
             store.finish_run(run_id, summary.status, summary.as_dict())
             log.info(
                 "run finished",

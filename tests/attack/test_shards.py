@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from syncline import ledger
+from syncline.backfill import Asked, backfill
 from syncline.errors import GuardStopped, LeaseHeld, LeaseLost, RunFailed, TooManyDeadLetters
 from syncline.progress import Progress
-from syncline.run import opened
+from syncline.run import RunOptions, opened
 from syncline.state import Document
 from syncline.sync import Cancelled
 from tests.attack.conftest import Make, in_step
@@ -313,6 +314,27 @@ def test_a_full_sync_begun_again_forgets_the_old_shards(make: Make) -> None:
 
 def bench_rest() -> str:
     return "delta: {cursor: updated_at}\nexclusive: true\n"
+
+
+def test_a_backfill_by_workers_is_exact_and_leaves_an_unfinished_full_sync_alone(
+    make: Make,
+) -> None:
+    """Chunks are brought at once, each by a seat past the shards' rows; then the full goes on."""
+    bench = make("sqlite", "sqlite", count=60, rest="conflicts: {strategy: manual}\n")
+    divided(bench)
+    before = read_ledger(bench)
+    asked = Asked("key", "0", "60", "5")
+    done = list(backfill(bench.project, "people", asked, RunOptions(), workers=3))
+    assert [chunk.start for chunk, _ in done] == [str(key) for key in range(0, 60, 5)]
+    assert sum(summary.read for _, summary in done) == 60
+    assert {summary.mode for _, summary in done} == {"backfill"}
+    assert in_step(bench)
+    after = read_ledger(bench)
+    assert (after.unfinished, after.shards) == (before.unfinished, before.shards)
+    assert list(backfill(bench.project, "people", asked, RunOptions(), workers=3)) == []
+    rest = bench.run(batch_size=10)
+    assert (rest.mode, rest.inserted, rest.conflicts) == ("full", 0, 0)
+    assert in_step(bench)
 
 
 # --- what a worker says ---

@@ -1,0 +1,111 @@
+"""Wave: some chunks of a backfill, brought at once under one lease.
+
+Each worker is a thread with connections of its own and a seat: a state row of its own beside the
+mapping's, under the epoch of its lease, as a shard of a full sync has (`syncline.shards`). So
+chunks do not wait for each other, and none of a dead wave writes once the next run has the lease.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import queue
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from syncline import decide, ledger
+from syncline.endpoints.base import Range
+from syncline.errors import SynclineError
+from syncline.guard import check_drift
+from syncline.run import RunOptions, RunSummary, layout_of, opened
+from syncline.store.store import Store
+from syncline.summary import recorded
+from syncline.sync import Syncing
+
+if TYPE_CHECKING:
+    from syncline.ledger import Lease
+    from syncline.project import Project
+
+
+def wave(
+    project: Project, name: str, windows: Sequence[Range], options: RunOptions, workers: int
+) -> Iterator[RunSummary]:
+    """Bring these windows, so many at once; their summaries, in the same order.
+
+    Raises what a run raises, once those under way have ended.
+    """
+    with (
+        Store.open(project.store_url) as store,
+        opened(project, name, batch_size=options.batch_size) as run,
+        ledger.hold(run.target, run.spec, store.has_ended) as lease,
+    ):
+        ledger.layout_number(lease.document, layout_of(run.bound))
+        with _seats(lease, min(workers, len(windows))) as seats:
+            free: queue.SimpleQueue[int] = queue.SimpleQueue()
+            for seat in seats:
+                free.put(seat)
+
+            def one(window: Range) -> RunSummary:
+                seat = free.get()
+                try:
+                    wanted = replace(options, mode="backfill", window=window)
+                    return _bring(project, name, store, seat, lease.epoch, wanted)
+                finally:
+                    free.put(seat)
+
+            yield from _at_once(one, windows, len(seats))
+
+
+def _at_once(
+    one: Callable[[Range], RunSummary], windows: Sequence[Range], workers: int
+) -> Iterator[RunSummary]:
+    with ThreadPoolExecutor(workers, thread_name_prefix="backfill") as pool:
+        waiting = [pool.submit(contextvars.copy_context().run, one, each) for each in windows]
+        try:
+            for future in waiting:
+                yield future.result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+@contextmanager
+def _seats(lease: Lease, count: int) -> Generator[range]:
+    """State rows beside the mapping's own, past those of a full sync that is unfinished."""
+    first = lease.document.shards
+    seats = range(first, first + count)
+    with lease.transaction() as tx:
+        for seat in seats:
+            document = replace(lease.document, unfinished=None, shards=0, tally={})
+            lease.put_shard(tx, seat, document)
+        lease.document.shards = seats.stop
+        lease.commit(tx)
+    try:
+        yield seats
+    finally:
+        with suppress(SynclineError), lease.transaction() as tx:
+            for seat in seats:
+                lease.put_shard(tx, seat, None)
+            lease.document.shards = first
+            lease.commit(tx)
+
+
+def _bring(
+    project: Project, name: str, store: Store, seat: int, epoch: int, options: RunOptions
+) -> RunSummary:
+    run_id = store.start_run(name, "backfill", trigger=options.trigger)
+    with (
+        recorded(store, name, run_id),
+        opened(project, name, batch_size=options.batch_size, create=True) as run,
+        ledger.hold_shard(run.target, run.spec, seat, epoch) as lease,
+    ):
+        syncing = Syncing(run, lease, store, run_id, options)
+        check_drift(run, syncing.document, options.allow)
+        syncing.look()
+        syncing.read_through("backfill")
+        syncing.patience.call(lambda: decide.retry_refused(syncing))
+        summary = syncing.summary("backfill")
+        store.finish_run(run_id, summary.status, summary.as_dict())
+        return summary
