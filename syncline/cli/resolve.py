@@ -58,6 +58,10 @@ def conflicts_resolve(
     take: Annotated[
         Literal["source", "target", "merge"] | None, typer.Option(help="The side that wins.")
     ] = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option("--as", metavar="STRATEGY", help="As this strategy would have decided."),
+    ] = None,
     side: Annotated[
         list[str] | None,
         typer.Option(
@@ -104,7 +108,7 @@ def conflicts_resolve(
     project = the_project()
     filtered = everything or name or field or kind or text or older or newer
     if undo:
-        _check_undo(ids, any((take, side, given, null, filtered)))
+        _check_undo(ids, any((take, strategy, side, given, null, filtered)))
         _undone(project, ids or [], user, as_json=as_json)
         return
     if bool(ids) == bool(filtered):
@@ -112,18 +116,29 @@ def conflicts_resolve(
         raise InputError(message, hint="syncline conflicts list")
     texts: dict[str, str | None] = {**one_of(given, "--set"), **dict.fromkeys(null or ())}
     choice = Choice(take or "values", _sides(side), texts, remark)
+    make = _maker(project, choice, strategy, who(user))
     if ids and not only_preview:
-        _one_by_one(project, ids, choice, user, as_json=as_json)
+        _one_by_one(project, ids, make, as_json=as_json)
         return
     wanted = where(
         project, name, field=field, kind=kind, text=text, older=older, newer=newer, ids=ids
     )
-    from syncline.review.bulk import maker
-
     settle_many(
-        project, wanted, maker(choice, user=who(user)), "Decide", yes=yes,
-        only_preview=only_preview, as_json=as_json,
-    )  # fmt: skip
+        project, wanted, make, "Decide", yes=yes, only_preview=only_preview, as_json=as_json
+    )
+
+
+def _maker(project: Project, choice: Choice, strategy: str | None, user: str) -> Maker:
+    from syncline.review.bulk import maker
+    from syncline.review.whatif import by_strategy
+
+    if strategy is None:
+        return maker(choice, user=user)
+    if choice.take != "values" or choice.sides or choice.texts:
+        message = "--as decides as a strategy would: it goes with no other choice"
+        raise InputError(message)
+    made = by_strategy(project, strategy, user=user)
+    return lambda entry: replace(made(entry), note=choice.note) if choice.note else made(entry)
 
 
 def _check_undo(ids: Sequence[int] | None, other: bool) -> None:
@@ -152,17 +167,10 @@ def who(user: str | None) -> str:
 # --- one by one ---
 
 
-def _one_by_one(
-    project: Project, ids: Sequence[int], choice: Choice, user: str | None, *, as_json: bool
-) -> None:
-    from datetime import UTC, datetime
-
-    from syncline.review.queue import choose
-
+def _one_by_one(project: Project, ids: Sequence[int], make: Maker, *, as_json: bool) -> None:
     with the_store(project) as store:
         entries = [store.conflict(entry_id) for entry_id in dict.fromkeys(ids)]
-        now = datetime.now(UTC)
-        made = [choose(entry, choice, user=who(user), at=now) for entry in entries]
+        made = [make(entry) for entry in entries]
         for entry, decision in zip(entries, made, strict=True):
             store.decide(entry.id, decision, version=entry.version)
     codes = write_decisions(project, dict.fromkeys(entry.mapping for entry in entries))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from syncline.conflict import Ask, Conflict, Kind, Resolution, Strategy
+from syncline.conflict import Ask, Conflict, Keep, Kind, Resolution, Strategy, Write
 from syncline.errors import InputError, SynclineError
 from syncline.review.bulk import Maker, Preview, preview
 from syncline.review.mask import Masks
@@ -62,6 +62,42 @@ def _answer(conflict: Conflict, name: str, found: Resolution) -> Answer:
         if field not in now or now[field] != value
     }
     return Answer(name, False, found.reason, then, changes)
+
+
+def by_strategy(project: Project, name: str, *, user: str, at: datetime | None = None) -> Maker:
+    """Makes the decision that a strategy would have made, in the name of who asks it.
+
+    Raises InputError where there is no such strategy, and, when called, where it asks a person.
+    """
+    from syncline.resolve import Policy, ask_strategies
+
+    now, strategy = at or datetime.now(UTC), strategy_named(project, name)
+
+    def make(entry: Entry) -> Decision:
+        conflict = replace(entry.conflict, near=near_of(project, entry.mapping))
+        refused = entry.kind is Kind.REFUSED
+        asked = Ask("the target refused the record: no strategy is asked")
+        found = asked if refused else ask_strategies(conflict, Policy(strategy, name), None, 0)
+        if isinstance(found, Ask):
+            message = f"conflict {entry.id}: {name} asks a person: {found.reason}"
+            raise InputError(message, hint="--take source|target|merge")
+        return _as_decision(entry, found, user, now, f"as {name} would")
+
+    return make
+
+
+def _as_decision(
+    entry: Entry, found: Write | Keep, user: str, now: datetime, note: str
+) -> Decision:
+    if isinstance(found, Keep):
+        return decision(entry, "target", user=user, at=now, values={}, note=note)
+    if found.values is None or entry.source is None:
+        return decision(entry, "source", user=user, at=now, values={}, note=note)
+    own = {n: v for n, v in found.values.items() if v != entry.source.get(n)}
+    if entry.target is None:
+        return decision(entry, "source", user=user, at=now, values=own, note=note)
+    sides: dict[str, Side] = {n: "source" for n in found.values if n not in own}
+    return decision(entry, "target", user=user, at=now, values=own, note=note, sides=sides)
 
 
 def near_of(project: Project, mapping: str) -> timedelta | None:

@@ -87,6 +87,47 @@ def test_a_view_has_the_baseline_where_values_are_kept(make: Make) -> None:
     assert told["city"][1:] == ("source", "source")
 
 
+@pytest.mark.parametrize("kind", ["postgres", "mariadb", "mongo"])
+def test_kept_values_come_back_as_they_were_from_every_ledger(
+    kind: str, new_database: NewDatabase, tmp_path: Path
+) -> None:
+    """Texts of any script, dates and NULL."""
+    source = Side("sqlite", new_database("sqlite"), "people")
+    target = Side(kind, new_database(kind), "people_copy")
+    source.create()
+    source.put(person(1, name="Zoë \u0001 '\"", city=None))
+    names = ("name", "city", "born")
+    fields = FIELDS
+    for name in names:
+        fields = fields.replace(
+            f"  {name}: {name}\n", f"  {name}: {{from: {name}, keep: values}}\n"
+        )
+    rest = "delta: {cursor: updated_at}\nconflicts: {strategy: manual, guard: 100%}\n"
+    bench = ProjectBench(tmp_path, source, target, fields=fields, rest=rest)
+    bench.run()
+    before = source.rows()[1]
+    source.edit(1, name="A", city="B", updated_at=now())
+    target.edit(1, name="C", city="D")
+    bench.run()
+    with Store.open(bench.project.store_url) as store:
+        (entry,) = store.conflicts(mapping="people", state=State.OPEN)
+    assert {n: str(entry.baseline[n]) for n in names} == {n: str(before[n]) for n in names}
+    source.close()
+    target.close()
+
+
+def test_latest_goes_by_a_version_that_is_a_number(make: Make) -> None:
+    """The greater one wins on either side; equal ones leave the target as it is."""
+    bench = make(10, rest="conflicts: {strategy: latest, clock: amount}\n")
+    bench.run()
+    for key, (mine, theirs) in enumerate([(9001, 9000), (9000, 9001), (9000, 9000)], 1):
+        bench.source.edit(key, name="From source", amount=Decimal(mine), updated_at=now())
+        bench.target.edit(key, name="From target", amount=Decimal(theirs))
+    assert (bench.run().conflicts, bench.run().updated) == (3, 0)
+    names = [bench.target.rows()[key]["name"] for key in (1, 2, 3)]
+    assert names == ["From source", "From target", "From target"]
+
+
 def test_keeping_values_from_now_on_fills_the_ledger_with_a_full_run(make: Make) -> None:
     """What was settled before has prints alone, until both sides are seen alike."""
     bench = make(10, rest="conflicts: merge\n")

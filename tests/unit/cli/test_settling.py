@@ -101,6 +101,11 @@ def test_another_strategy_is_tried_on_what_waits(conflicted: Any, cli: Any) -> N
     assert "manual would: ask" in cli("conflicts", "show", 1, "--as", "manual").stdout
     assert emails(conflicted)[1] == "target1@x"
     assert cli("conflicts", "list", "--as", "nosuch").exit_code == 2
+    done = cli("conflicts", "resolve", "--all", "--as", "longest", "--yes", "--json")
+    assert lines(done)[0]["states"] == {"applied": 2}
+    assert emails(conflicted) == {1: "a.longer.one@x", 2: "target2@x"}
+    by = {(e["by"], e["note"]) for e in lines(cli("conflicts", "audit", "--json"))}
+    assert {note for _, note in by} == {"as longest would"}
 
 
 # --- rules ---
