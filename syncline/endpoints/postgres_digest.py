@@ -188,9 +188,9 @@ def _text(native: Native, column: str, type_: Type, odd: str) -> str | None:
     if type_.name in _PLAIN:
         return _PLAIN[type_.name].format(c=c)
     if type_.name == "decimal":
-        # NaN and the infinities are the only ones with letters.
+        # NaN and the infinities are the only ones with letters; `numeric` itself holds them.
         number = f"trim_scale({c}::numeric)::text"
-        for word in ("NaN", "Infinity"):
+        for word in () if type_.is_unbounded_decimal else ("NaN", "Infinity"):
             number = f"replace({number}, '{word}', {literal(odd + word)})"
         return number
     if type_.name not in _YEARS:

@@ -19,8 +19,12 @@ from typing import Any, Final
 from bson import Binary, Decimal128, Regex, json_util
 from bson.codec_options import DatetimeConversion
 from bson.datetime_ms import DatetimeMS
+from bson.errors import BSONError
 
 Canon = tuple[Any, ...]
+_BSON: Final = json_util.JSONOptions(
+    uuid_representation=4, tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO
+)
 _DAY: Final = r"(?P<year>\d{4,})-(?P<month>\d\d)-(?P<day>\d\d)"
 _CLOCK: Final = r"(?P<hour>\d\d):(?P<minute>\d\d)(:(?P<second>\d\d)(\.(?P<fraction>\d+))?)?"
 _ZONE: Final = r" ?(?P<zone>Z|[+-]\d\d(:?\d\d)?)?"
@@ -168,14 +172,24 @@ def _json(raw: Any) -> Canon | None:
         json.loads(raw, object_pairs_hook=seen, parse_constant=_refuse)
         if twice:  # what it says is open: only the same text is known to say the same
             return ("json twice", re.sub(r"\s", "", raw))
-        options = json_util.JSONOptions(
-            uuid_representation=4,
-            tz_aware=True,
-            datetime_conversion=DatetimeConversion.DATETIME_AUTO,
-        )
-        return ("json", _frozen(json_util.loads(raw, json_options=options, parse_float=Decimal)))
+        return ("json", _frozen(json.loads(raw, object_hook=_extended, parse_float=Decimal)))
     except (ValueError, RecursionError):
         return None
+
+
+def _extended(document: dict[str, Any]) -> Any:
+    """What a form of Extended JSON means; a document that only looks like one is a document."""
+    if not any(key.startswith("$") for key in document):
+        return document
+    try:
+        value = json_util.object_hook(document, _BSON)
+        forms = [
+            json.loads(json_util.dumps(value, _BSON.with_options(json_mode=mode)))
+            for mode in (json_util.JSONMode.RELAXED, json_util.JSONMode.CANONICAL)
+        ]
+    except (TypeError, ValueError, ArithmeticError, BSONError):
+        return document
+    return value if document in forms else document
 
 
 def _refuse(word: str) -> None:
