@@ -1,13 +1,11 @@
-"""Dead letters for people: which of their columns are masked, and a replay with mended values."""
+"""Dead letters mended by people: replayed with their values in the place of the source's own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from syncline.errors import InputError, SynclineError
-from syncline.mapping.forms import FromForm, LookupForm, PythonForm, SqlForm
-from syncline.review.mask import Everything, Masked
+from syncline.errors import InputError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -17,51 +15,6 @@ if TYPE_CHECKING:
     from syncline.run import Opened
     from syncline.store import DeadLetter
     from syncline.sync import RunSummary, Syncing
-
-
-class _Names(frozenset[str]):
-    """Column names in any case: an expression may spell them as it likes."""
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and super().__contains__(name.casefold())
-
-
-def masked_columns(project: Project, mapping: str) -> Masked:
-    """The source columns that a masked field is made of, and the masked fields themselves.
-
-    All, where the mapping can't be read or a masked field gets the whole record.
-    """
-    try:
-        found = project.mapping(mapping)
-    except SynclineError:
-        return Everything()
-    names = set(found.masked)
-    for name in found.masked:
-        columns = list(_columns(found.fields[name]))
-        if "*" in columns:
-            return Everything()
-        names.update(columns)
-    return _Names(name.casefold() for name in names)
-
-
-def _columns(rule: Any) -> Iterator[str]:
-    from syncline.mapping.expression import ExpressionError, parse_expression
-
-    match rule:
-        case SqlForm():
-            try:
-                yield from (name[0] for name in parse_expression(rule.sql).names)
-            except ExpressionError:
-                yield "*"
-        case FromForm():
-            yield rule.from_
-            yield rule.from_.partition(".")[0]
-        case LookupForm():
-            yield from rule.columns
-        case PythonForm():
-            yield from rule.takes or ("*",)
-        case _:
-            return
 
 
 def replay_mended(project: Project, letter: DeadLetter, texts: Mapping[str, str]) -> RunSummary:

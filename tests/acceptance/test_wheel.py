@@ -55,6 +55,8 @@ def test_the_wheel_holds_the_engine_and_nothing_else(wheel: Path) -> None:
         names = archive.namelist()
     assert {name.partition("/")[0] for name in names} == {"syncline", "syncline-0.1.0.dist-info"}
     assert "syncline/py.typed" in names
+    assert "syncline/review/web/templates/base.html" in names
+    assert "syncline/review/web/static/vendor/htmx.min.js" in names
     assert "syncline/testing/servers/Launcher.java" in names
     assert "syncline-0.1.0.dist-info/licenses/LICENSE" in names
 

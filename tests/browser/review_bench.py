@@ -63,7 +63,7 @@ class ReviewBench:
             ],
         )
         self.target("SELECT 1")
-        if count:
+        if count:  # else its user fills both sides
             self.run()
 
     @property
@@ -89,8 +89,8 @@ class ReviewBench:
             return database.execute(statement, values).fetchall()
 
     def run(self) -> RunSummary:
-        """`syncline run customers --allow conflicts`."""
-        return run(self.project, "customers", RunOptions(allow=frozenset({"conflicts"})))
+        """`syncline run customers --allow conflicts --allow deletes`."""
+        return run(self.project, "customers", RunOptions(allow=frozenset({"conflicts", "deletes"})))
 
     def collide(self, *keys: int, name: str | None = None) -> None:
         """Both sides change the email (and the masked phone) of these customers, and a run meets

@@ -13,7 +13,14 @@ import httpx
 import pytest
 
 from syncline.review.web.access import Proxy
-from tests.browser.review_bench import CANARY, SCRIPT, ReviewBench, Serving, eventually
+from tests.browser.review_bench import (
+    CANARY,
+    MAPPING,
+    SCRIPT,
+    ReviewBench,
+    Serving,
+    eventually,
+)
 
 PAGES = [
     "/", "/overview/cards", "/overview/state/customers", "/conflicts", "/conflicts/list",
@@ -396,6 +403,77 @@ def test_what_was_decided_is_written_soon_and_once(tmp_path: Path) -> None:
     finally:
         second.stop()
     assert (bench.email(1), bench.email(2)) == ("source1@x.example", "source2@x.example")
+
+
+def test_what_can_not_be_written_waits_and_is_told(tmp_path: Path) -> None:
+    """The target is away: the decision is kept, the overview says why, and the next run writes it."""
+    bench = ReviewBench(tmp_path / "project", 2)
+    bench.collide(1)
+    target = bench.root / "target.db"
+    served = Serving(bench.project, write_after=0)
+    try:
+        with served.client() as client:
+            target.rename(bench.root / "away.db")
+            target.write_text("this is no database")
+            client.post("/api/conflicts/1/decide", json={"take": "source"})
+            eventually(
+                lambda: "decisions wait to be written" in client.get("/overview/cards").text,
+                "the overview tells it",
+            )
+            assert client.get("/api/conflicts/1").json()["state"] == "decided"
+            assert "The last try" in client.get("/conflicts/1").text
+    finally:
+        served.stop()
+    (bench.root / "away.db").rename(target)
+    bench.run()
+    assert bench.email(1) == "source1@x.example"
+
+
+def test_every_kind_of_conflict_is_shown_and_decided(tmp_path: Path) -> None:
+    """A side that is gone, a first contact, a record that the target refuses."""
+    bench = ReviewBench(tmp_path / "project", 0, MAPPING + "deletes: mirror\n")
+    people = [(key, f"c{key}@x.example", "Ann", "1", "1.00") for key in range(1, 21)]
+    insert = "INSERT INTO customers VALUES (?, ?, ?, ?, ?, '2026-01-01 00:00:00')"
+    bench.source_many(insert, people)
+    bench.target(
+        "CREATE TABLE users (user_id INTEGER PRIMARY KEY, email TEXT UNIQUE, name TEXT, "
+        "phone TEXT, amount DECIMALTEXT(14,2), updated_at TEXT)"
+    )
+    bench.target("INSERT INTO users (user_id, email) VALUES (3, 'first@x.example')")
+    bench.run()
+    bench.source("DELETE FROM customers WHERE id = 1")
+    bench.target("UPDATE users SET email = 'edited@x.example' WHERE user_id = 1")
+    bench.target("DELETE FROM users WHERE user_id = 2")
+    bench.target("INSERT INTO users (user_id, email) VALUES (99, 'taken@x.example')")
+    stamp = "updated_at = '2026-02-01'"
+    bench.source(f"UPDATE customers SET email = 'edited2@x.example', {stamp} WHERE id = 2")
+    bench.source(f"UPDATE customers SET email = 'taken@x.example', {stamp} WHERE id = 4")
+    bench.run()
+    kinds = {"update_delete": 1, "delete_update": 2, "first_contact": 3, "refused": 4}
+    served = Serving(bench.project, write_after=0.1)
+    try:
+        with served.client() as client:
+            for kind, key in kinds.items():
+                entry = bench.conflict(key)
+                assert entry.kind == kind
+                path = f"/conflicts/{entry.id}"
+                for part in ("", "/pane", "/as"):
+                    assert client.get(path + part).status_code == 200, (kind, part)
+                shown = client.post(f"{path}/preview", data={})
+                assert (shown.status_code, "Source" in shown.text) == (200, True), kind
+                form = {"take": "target" if kind == "refused" else "source"}
+                done = client.post(f"{path}/decide", data=form)
+                assert done.status_code == 303, (kind, done.text)
+            eventually(
+                lambda: client.get("/api/conflicts?state=applied").json()["total"] == 4,
+                "all are applied",
+            )
+            for key in kinds.values():
+                assert client.get(f"/conflicts/{bench.conflict(key).id}").status_code == 200
+    finally:
+        served.stop()
+    found = dict(bench.target("SELECT user_id, email FROM users WHERE user_id < 5"))
+    assert found == {2: "edited2@x.example", 3: "c3@x.example", 4: "c4@x.example"}
 
 
 def test_an_event_tells_what_others_did_but_no_value(serving: Serving) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
@@ -73,3 +74,23 @@ def test_a_console_gets_readable_lines(capsys: pytest.CaptureFixture[str]) -> No
     text = capsys.readouterr().err
     assert "stopped" in text
     assert "reason=deletes" in text
+
+
+def test_the_lines_of_a_run_are_kept_in_a_file_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also what a terminal does not show, never a secret, and of so many runs the newest."""
+    monkeypatch.setattr(log, "_kept_in", [])
+    monkeypatch.setattr(log, "_MOST_KEPT", 2)
+    log.hide(["canary"])
+    log.configure("json", "warning")
+    log.keep(tmp_path / "logs")
+    for run_id in ("run-1", "run-2", "run-3"):
+        with structlog.contextvars.bound_contextvars(run_id=run_id):
+            structlog.get_logger().info("run finished", told="canary")
+    structlog.get_logger().info("of no run")
+    assert capsys.readouterr().err == ""
+    assert log.kept(tmp_path / "logs", "run-1") == ""
+    line = json.loads(log.kept(tmp_path / "logs", "run-3"))
+    assert (line["event"], line["told"]) == ("run finished", "***")
+    assert log.kept(tmp_path / "logs", "../run-3") == ""

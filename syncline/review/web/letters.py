@@ -11,8 +11,8 @@ from fastapi.responses import RedirectResponse
 
 from syncline.errors import InputError
 from syncline.log import redacted
-from syncline.review.dead_letters import masked_columns, replay_mended
-from syncline.review.mask import Masked, shown, shown_text
+from syncline.review.dead_letters import replay_mended
+from syncline.review.mask import Masked, column_masks_of, shown_letter
 from syncline.review.web import render
 from syncline.review.web.desk import Desk, Form, TheDesk, TheForm, TheUser, common
 from syncline.store import AuditEntry, DeadLetter
@@ -26,21 +26,20 @@ _PAGE: Final = 100
 
 def visible(letter: DeadLetter, masked: Masked) -> DeadLetter:
     """The letter as a person may see it."""
-    source = {name: shown(value, name in masked) for name, value in letter.source.items()}
-    error = redacted(shown_text(letter.error, [letter.source], masked))
-    return replace(letter, source=source, error=error)
+    hidden = shown_letter(letter, masked)
+    return replace(hidden, error=redacted(hidden.error))
 
 
 def found(desk: Desk, mapping: str | None, limit: int, offset: int) -> list[DeadLetter]:
     """Letters as a person may see them, newest first."""
     letters = desk.store.dead_letters(mapping, limit=limit, offset=offset)
-    masks = {name: masked_columns(desk.project, name) for name in {one.mapping for one in letters}}
-    return [visible(letter, masks[letter.mapping]) for letter in letters]
+    masks = column_masks_of(desk.project)
+    return [visible(letter, masks(letter.mapping)) for letter in letters]
 
 
 def seen(desk: Desk, letter: DeadLetter) -> DeadLetter:
     """One letter as a person may see it."""
-    return visible(letter, masked_columns(desk.project, letter.mapping))
+    return visible(letter, column_masks_of(desk.project)(letter.mapping))
 
 
 @router.get("/dead-letters")
@@ -65,7 +64,7 @@ def letter(request: Request, desk: TheDesk, letter_id: int) -> Response:
 def _page(
     request: Request, desk: Desk, letter: DeadLetter, problem: str = "", form: Form | None = None
 ) -> Response:
-    masked = masked_columns(desk.project, letter.mapping)
+    masked = column_masks_of(desk.project)(letter.mapping)
     return render.page(
         "letter.html",
         status=422 if problem else 200,
@@ -113,7 +112,7 @@ def _ids(form: Form) -> list[int]:
 def mend(request: Request, desk: TheDesk, user: TheUser, form: TheForm, letter_id: int) -> Response:
     """Replay one with the values that were changed in its form."""
     letter = desk.store.dead_letter(letter_id)
-    masked = masked_columns(desk.project, letter.mapping)
+    masked = column_masks_of(desk.project)(letter.mapping)
     texts = changed(letter, masked, form)
     try:
         summary = mended(desk, user.name, letter, texts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from syncline.errors import InputError
-from syncline.store import AuditEntry, Chunk, DeadLetter, Store
+from syncline.store import AuditEntry, Chunk, DeadLetter, Decision, Store, Waiting
 
 
 def letter(key: str | None = "1", **given: Any) -> DeadLetter:
@@ -191,3 +192,47 @@ def test_nothing_to_store_is_no_call(store: Store) -> None:
     store.supersede("customers", [], "run-1")
     assert store.clear_dead_letters("customers", []) == 0
     assert store.waiting("customers", []) == {}
+
+
+def test_runs_and_audit_are_read_page_by_page(store: Store) -> None:
+    """`before` goes on where a page ended; nothing twice, nothing left out."""
+    ids = [store.start_run("customers", "delta") for _ in range(5)]
+    first = [run.run_id for run in store.runs(limit=3)]
+    rest = [run.run_id for run in store.runs(limit=3, before=first[-1])]
+    assert first + rest == ids[::-1]
+    store.audit([audited(key={"id": number}, run_id=ids[number % 2]) for number in range(5)])
+    newest = store.audit_log(limit=2)
+    older = store.audit_log(limit=9, before=newest[-1].id)
+    assert [entry.key["id"] for entry in [*newest, *older]] == [4, 3, 2, 1, 0]
+    assert {entry.key["id"] for entry in store.audit_log(run_id=ids[1])} == {1, 3}
+
+
+def test_one_run_is_found_by_its_id(store: Store) -> None:
+    """Or said not to be there."""
+    run_id = store.start_run("customers", "full")
+    assert store.run(run_id).mode == "full"
+    with pytest.raises(InputError, match="there is no run nope"):
+        store.run("nope")
+
+
+def test_the_pulse_moves_with_what_moved_and_only_then(
+    store: Store, waiting: Callable[..., Waiting], decision: Callable[..., Decision]
+) -> None:
+    """Whoever shows the store asks it every second; the events say what became of which conflict."""
+    before = store.pulse()
+    assert store.pulse() == before
+    store.start_run("customers", "delta")
+    runs = store.pulse()
+    assert (runs.runs != before.runs, runs.conflicts) == (True, before.conflicts)
+    store.put_dead_letters([letter()])
+    assert store.pulse().dead_letters != runs.dead_letters
+    store.audit([audited()])
+    assert store.pulse().audit != runs.audit
+    store.queue([waiting()])
+    entry = store.conflicts()[0]
+    store.decide(entry.id, decision(entry))
+    moved = store.moved_since(before.conflicts)
+    assert [(one.conflict, one.event, one.by) for one in moved] == [
+        (entry.id, "opened", ""), (entry.id, "decided", "ann"),
+    ]  # fmt: skip
+    assert store.moved_since(store.pulse().conflicts) == []
