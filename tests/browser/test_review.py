@@ -210,6 +210,27 @@ def test_two_reviewers_see_each_other_and_only_the_first_decides(
     assert decided.decision is None
 
 
+def test_a_page_that_was_hidden_catches_up_when_it_is_seen(
+    bench: ReviewBench, serve: Serve, sign_in: Open
+) -> None:
+    """It listens only while it is seen: many open tabs do not use up a browser's connections."""
+    bench.collide(1)
+    page = sign_in(serve(write_after=60))
+    state(page, 1, "open")
+    hide = (
+        "hidden => { Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});"
+        " document.dispatchEvent(new Event('visibilitychange')); }"
+    )
+    page.evaluate(hide, True)
+    bench.collide(2)
+    page.wait_for_timeout(2500)
+    expect(page.locator("#rows tr")).to_have_count(1)
+    page.evaluate(hide, False)
+    expect(page.locator("#rows tr")).to_have_count(2)
+    bench.collide(3)  # and it is live again
+    expect(page.locator("#rows tr")).to_have_count(3)
+
+
 def test_a_dead_letter_is_mended_and_replayed(
     bench: ReviewBench, serve: Serve, sign_in: Open
 ) -> None:

@@ -23,6 +23,44 @@
   });
   document.body.addEventListener("htmx:sendError", () => tell("The server does not answer."));
 
+  // --- live ------------------------------------------------------------------------------------
+  // A browser has six connections for a host: a page that nobody sees gives its own back, and asks
+  // for everything anew when it is seen again. What htmx takes for an EventSource.
+  class SeenOnly extends EventTarget {
+    constructor(url) {
+      super();
+      Object.assign(this, { url, names: new Set(), real: null, readyState: EventSource.CONNECTING });
+      document.addEventListener("visibilitychange", () => this.turn());
+      this.turn(false);
+    }
+    turn(again = true) {
+      if (this.readyState === EventSource.CLOSED) return;
+      if (document.hidden) { this.real?.close(); this.real = null; return; }
+      if (this.real) return;
+      this.real = new EventSource(this.url);
+      this.real.onopen = (event) => { this.readyState = EventSource.OPEN; this.onopen?.(event); };
+      this.real.onerror = (event) => {
+        if (event.target !== this.real) return;
+        this.readyState = this.real.readyState;
+        this.onerror?.(event);
+      };
+      for (const name of this.names) {
+        this.relay(name);
+        if (again) this.tell(name, "{}");
+      }
+    }
+    relay(name) { this.real.addEventListener(name, (event) => this.tell(name, event.data)); }
+    tell(name, data) { this.dispatchEvent(new MessageEvent(name, { data })); }
+    addEventListener(name, listener, options) {
+      super.addEventListener(name, listener, options);
+      if (this.names.has(name)) return;
+      this.names.add(name);
+      if (this.real) this.relay(name);
+    }
+    close() { this.readyState = EventSource.CLOSED; this.real?.close(); }
+  }
+  htmx.createEventSource = (url) => new SeenOnly(url);
+
   // --- keys on or off (single letters can be in the way of speech input) -----------------------
   const keysOn = () => localStorage.getItem("keys") !== "off";
   const help = find("#help");
