@@ -13,6 +13,7 @@ from syncline import catalogue
 from syncline.dagster.columns import schema_of
 from syncline.dagster.review import review_link
 from syncline.dagster.samples import FirstRecords, effects
+from syncline.review.mask import Columns
 
 if TYPE_CHECKING:
     from syncline.mapping.model import Mapping
@@ -43,6 +44,8 @@ def metadata_of(
     for name in ("mode", "status", "guarantee", "run_id"):
         metadata[name] = dg.MetadataValue.text(getattr(summary, name))
     metadata |= _checkpoints(summary)
+    if mapping.delta.cursor not in Columns(mapping):  # else a position tells a masked value
+        metadata |= _positions(summary)
     metadata |= {"drift": dg.MetadataValue.md(_list(summary.drift))} if summary.drift else {}
     metadata |= (
         {"warnings": dg.MetadataValue.md(_list(summary.warnings))} if summary.warnings else {}
@@ -67,10 +70,12 @@ def _checkpoints(summary: RunSummary) -> Metadata:
             found[f"checkpoint{when}"] = dg.MetadataValue.timestamp(at)
             lag = max(0.0, round(began - at.timestamp(), 1))
             found[f"lag{when}_seconds"] = dg.MetadataValue.float(lag)
-    for name in ("position", "position_before"):
-        if position := getattr(summary, name):
-            found[name] = _json(position)
     return found
+
+
+def _positions(summary: RunSummary) -> Metadata:
+    names = ("position", "position_before")
+    return {name: _json(text) for name in names if (text := getattr(summary, name))}
 
 
 def _json(text: str) -> dg.MetadataValue:

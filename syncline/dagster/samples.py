@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 import dagster as dg
 
 from syncline.mapping.model import Mapping as MappingFile
+from syncline.review.mask import shown
 
 if TYPE_CHECKING:
     from syncline.batch import Batch
     from syncline.difference import Sample
 
 ROWS: Final = 5
-HIDDEN: Final = "•••"
 _LONGEST: Final = 80
 _EXACT: Final = 2**53
 """Past this a number is no longer exact in a browser."""
@@ -26,7 +26,7 @@ class FirstRecords:
     """Keeps the first records of a run, as they were mapped: `look` is given every batch."""
 
     def __init__(self, mapping: MappingFile) -> None:
-        self._masked = masked_of(mapping)
+        self._masked = mapping.masked
         self.records: list[dict[str, Cell]] = []
 
     def look(self, batch: Batch) -> None:
@@ -35,25 +35,13 @@ class FirstRecords:
         from syncline.classify import Presence
 
         for row in (batch.presence == Presence.HERE).nonzero()[0][: ROWS - len(self.records)]:
-            shown = {**record(batch.keys, int(row)), **record(batch.values, int(row))}
-            self.records.append(shown_record(shown, self._masked))
+            whole = {**record(batch.keys, int(row)), **record(batch.values, int(row))}
+            seen = {name: shown(value, name in self._masked) for name, value in whole.items()}
+            self.records.append({name: cell(value) for name, value in seen.items()})
 
     def table(self) -> dg.MetadataValue | None:
         """The records as a table; None where no record was read."""
         return table_of(self.records) if self.records else None
-
-
-def masked_of(mapping: MappingFile) -> frozenset[str]:
-    """The fields whose values people must not see."""
-    return frozenset(name for name, rule in mapping.fields.items() if rule.mask)
-
-
-def shown_record(record: Mapping[str, Any], masked: frozenset[str]) -> dict[str, Cell]:
-    """A record as a person may see it; that a value is NULL is no secret."""
-    return {
-        name: HIDDEN if name in masked and value is not None else cell(value)
-        for name, value in record.items()
-    }
 
 
 def cell(value: Any) -> Cell:
@@ -100,13 +88,13 @@ def _by_field(
     samples: Iterable[tuple[Mapping[str, Any], str, Mapping[str, list[Any]]]],
     sides: tuple[str, str],
 ) -> dg.MetadataValue:
-    masked = masked_of(mapping)
+    masked = mapping.masked
     return table_of(
         [
             {"record": cell(", ".join(map(str, key.values()))), "what": what, "field": name}
             | {
                 # As text, since one column holds the values of many fields.
-                side: None if value is None else str(shown_record({name: value}, masked)[name])
+                side: None if value is None else str(cell(shown(value, name in masked)))
                 for side, value in zip(sides, values, strict=True)
             }
             for key, what, fields in samples
