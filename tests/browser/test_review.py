@@ -218,7 +218,8 @@ def test_a_page_that_was_hidden_catches_up_when_it_is_seen(
     page = sign_in(serve(write_after=60))
     state(page, 1, "open")
     hide = (
-        "hidden => { Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});"
+        "hidden => {"
+        " Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});"
         " document.dispatchEvent(new Event('visibilitychange')); }"
     )
     page.evaluate(hide, True)

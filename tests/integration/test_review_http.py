@@ -406,7 +406,7 @@ def test_what_was_decided_is_written_soon_and_once(tmp_path: Path) -> None:
 
 
 def test_what_can_not_be_written_waits_and_is_told(tmp_path: Path) -> None:
-    """The target is away: the decision is kept, the overview says why, and the next run writes it."""
+    """The target is away: the decision is kept, the overview says why, the next run writes it."""
     bench = ReviewBench(tmp_path / "project", 2)
     bench.collide(1)
     target = bench.root / "target.db"

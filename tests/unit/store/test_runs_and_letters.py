@@ -218,7 +218,7 @@ def test_one_run_is_found_by_its_id(store: Store) -> None:
 def test_the_pulse_moves_with_what_moved_and_only_then(
     store: Store, waiting: Callable[..., Waiting], decision: Callable[..., Decision]
 ) -> None:
-    """Whoever shows the store asks it every second; the events say what became of which conflict."""
+    """Whoever shows the store asks it each second; events say what became of which conflict."""
     before = store.pulse()
     assert store.pulse() == before
     store.start_run("customers", "delta")
