@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from syncline import drift
 from syncline.errors import GuardStopped, TooManyDeadLetters
+from syncline.watermark import CHANGES, went_back
 
 if TYPE_CHECKING:
     from syncline.ledger import Document
@@ -50,6 +51,14 @@ def _check_identity(run: Opened, document: Document, allow: frozenset[str]) -> N
         for fact, was in document.identity.items()
         if fact in SAME_DATABASE and was and now.get(fact) and now[fact] != was
     ]
+    was = document.identity.get(CHANGES, "")
+    if went_back(was, now.get(CHANGES, "")) and "other-database" not in allow:
+        raise GuardStopped(
+            "other-database",
+            f"{run.name}: the source went back in time, as by a restored backup: its file has "
+            f"changed {now[CHANGES]} times, at the last run it had {was} times",
+            hint=f"if that is right: syncline run {run.name} --full --allow other-database",
+        )
     if moved and "other-database" not in allow:
         raise GuardStopped(
             "other-database",

@@ -20,7 +20,7 @@ from syncline.endpoints.mysql_dialect import MysqlDialect
 from syncline.endpoints.mysql_digest import MysqlDigest, streamed, table_query
 from syncline.endpoints.mysql_transaction import LEDGER_KEY_BYTES, MysqlTransaction
 from syncline.endpoints.mysql_values import column_type, native_type
-from syncline.endpoints.sql import UNTRACKED, SqlEndpoint, Start
+from syncline.endpoints.sql import UNTRACKED, Delta, SqlEndpoint
 from syncline.endpoints.sql_dialect import STATE, state_name
 from syncline.endpoints.sql_session import Row, Session
 from syncline.endpoints.sql_values import Field
@@ -28,7 +28,7 @@ from syncline.endpoints.sql_write import SqlTransaction
 from syncline.errors import InputError
 from syncline.record import Type
 from syncline.watermark import mysql as watermark
-from syncline.watermark.sql import horizon
+from syncline.watermark.sql import horizon, start_of
 
 MODE: Final = (
     "STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
@@ -200,7 +200,7 @@ class MysqlEndpoint(SqlEndpoint):
             )
 
     def snapshot(
-        self, session: Session, info: TableInfo, cursor: Field | None, since: Start | None
+        self, session: Session, info: TableInfo, cursor: Field | None, delta: Delta | None
     ) -> tuple[str, Guarantee, tuple[str, tuple[Any, ...]] | None]:
         """See `SqlEndpoint.snapshot`."""
         if self._limit:  # a long read is no hung statement: the socket's timeout tells one
@@ -208,7 +208,7 @@ class MysqlEndpoint(SqlEndpoint):
         if cursor is None:
             self._begin(session, self.dialect.begin_snapshot)
             return "{}", UNTRACKED, None
-        start = since.at if since else None
+        start = start_of(delta.since, cursor.name, info.identity) if delta else None
         # Before the snapshot: what has committed by the time of the horizon must be in it.
         with self._session() as other:
             at = watermark.take(other, start)

@@ -36,7 +36,6 @@ from syncline.endpoints.sql_values import Field
 from syncline.endpoints.sql_write import SqlTransaction
 from syncline.errors import CheckpointVoid, InputError
 from syncline.record import Misfit, Type
-from syncline.watermark.sql import start_of
 
 
 def _there(info: TableInfo | None, table: str) -> TableInfo:
@@ -48,10 +47,10 @@ def _there(info: TableInfo | None, table: str) -> TableInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
-    """Where a delta begins: the value of the cursor, inclusive; None for every row."""
+class Delta:
+    """What makes a read a delta: the horizon that it begins at, as JSON."""
 
-    at: Any
+    since: str | None
 
 
 UNTRACKED = Guarantee("none", "nothing tells what changed here: every run reads all records")
@@ -105,12 +104,12 @@ class SqlEndpoint(ABC):
 
     @abstractmethod
     def snapshot(
-        self, session: Session, info: TableInfo, cursor: Field | None, since: Start | None
+        self, session: Session, info: TableInfo, cursor: Field | None, delta: Delta | None
     ) -> tuple[str, Guarantee, tuple[str, tuple[Any, ...]] | None]:
         """Begin the snapshot of a read.
 
-        Gives the horizon, the guarantee, and the condition with its parameters that rows changed at
-        or after `since` meet (None: all rows do).
+        Gives the horizon, the guarantee, and the condition with its parameters that the rows of
+        the delta meet (None: all rows do). Raises as `watermark.sql.start_of` does.
         """
 
     @abstractmethod
@@ -175,11 +174,9 @@ class SqlEndpoint(ABC):
         tracked = cursor if spec.by == "timestamp" else None
         if mode == "delta" and tracked is None:
             raise CheckpointVoid(f"nothing tells what changed in {spec.table}: it has no cursor")
-        start = None
-        if mode == "delta" and tracked is not None:
-            start = Start(start_of(since, tracked.name, info.identity))
+        delta = Delta(since) if mode == "delta" else None
         with self._session() as session:
-            horizon, guarantee, changed = self.snapshot(session, info, tracked, start)
+            horizon, guarantee, changed = self.snapshot(session, info, tracked, delta)
             yield SqlRead(
                 session,
                 self.dialect,

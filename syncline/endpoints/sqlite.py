@@ -15,12 +15,12 @@ from urllib.parse import quote, unquote, urlsplit
 from sqlalchemy import QueuePool, create_engine
 
 from syncline.endpoints.base import DeltaBy, Guarantee, Pulse, TableInfo, TargetSpec
-from syncline.endpoints.sql import UNTRACKED, SqlEndpoint, Start
+from syncline.endpoints.sql import UNTRACKED, Delta, SqlEndpoint
 from syncline.endpoints.sql_dialect import STATE, state_name
 from syncline.endpoints.sql_session import Row, Session, raise_fault
 from syncline.endpoints.sql_values import Field
 from syncline.endpoints.sql_write import SqlTransaction
-from syncline.endpoints.sqlite_catalog import kind_of, table_info, table_names
+from syncline.endpoints.sqlite_catalog import content_of, kind_of, table_info, table_names
 from syncline.endpoints.sqlite_dialect import UTC_TEXT, SqliteDialect, orders
 from syncline.endpoints.sqlite_values import native_type, stored_type, utc_text
 from syncline.errors import InputError
@@ -109,6 +109,7 @@ class SqliteEndpoint(SqlEndpoint):
         if not self.path.exists():
             return None
         with self._session() as session:
+            self._begin(session, self.dialect.begin_snapshot)
             return self.info(session, table)
 
     def info(self, session: Session, table: str) -> TableInfo | None:
@@ -158,9 +159,9 @@ class SqliteEndpoint(SqlEndpoint):
             super().drop_ledger(spec)
 
     def snapshot(
-        self, session: Session, info: TableInfo, cursor: Field | None, since: Start | None
+        self, session: Session, info: TableInfo, cursor: Field | None, delta: Delta | None
     ) -> tuple[str, Guarantee, tuple[str, tuple[Any, ...]] | None]:
-        """See `SqlEndpoint.snapshot`. The first SELECT takes the snapshot; BEGIN alone does not."""
+        """See `SqlEndpoint.snapshot`. The first statement takes it; BEGIN alone does not."""
         self._begin(session, self.dialect.begin_snapshot)
         if cursor is None:
             session.rows("SELECT 1 FROM sqlite_master LIMIT 1")
@@ -170,9 +171,15 @@ class SqliteEndpoint(SqlEndpoint):
                 f"{cursor.name} is declared {cursor.column.native}: SQLite can't order it as a"
                 " cursor"
             )
+        # As of this snapshot: `describe` may be older than the ledger that this run made in the
+        # same file, or than another table put in this one's place.
+        identity = {**info.identity, **content_of(session, self.path)}
         seen = watermark.largest(session, self.dialect, info.name, cursor)
-        changed = watermark.changed(self.dialect, cursor, since.at) if since else None
-        return horizon(seen, cursor.name, info.identity), self.bounded, changed
+        changed = None
+        if delta:
+            at = watermark.start_of(delta.since, cursor.name, identity, seen)
+            changed = watermark.changed(self.dialect, cursor, at)
+        return horizon(seen, cursor.name, identity), self.bounded, changed
 
     def transaction(
         self,

@@ -9,7 +9,9 @@ from typing import Any
 from syncline.endpoints.base import Column, ForeignKey, TableInfo
 from syncline.endpoints.sql_dialect import Dialect, digest, is_own
 from syncline.endpoints.sql_session import Row, Session
+from syncline.endpoints.sqlite_header import change_counter
 from syncline.endpoints.sqlite_values import declared_type
+from syncline.watermark import CHANGES
 
 _HIDDEN = {
     0: False,
@@ -61,11 +63,22 @@ def table_info(session: Session, dialect: Dialect, path: Path, table: str) -> Ta
         foreign_keys=_foreign_keys(session, table),
         is_view=kind == "view",
         rewrites=bool(triggers),
-        identity=_identity(path, columns),
+        identity=_identity(session, path, columns),
         row_estimate=_estimate(session, dialect, table)
         if kind == "table" and not without_rowid
         else None,
     )
+
+
+def content_of(session: Session, path: Path) -> dict[str, str]:
+    """What moves in the file's header, as of the session's transaction.
+
+    `changes` only grows, unless an older content is put back. `schema` moves with any DDL, with
+    VACUUM and where SQLite itself restores a backup: a table may then be another of the same name.
+    Within a transaction no other can be writing to the file's header, or be rolled back in it.
+    """
+    version = session.rows("PRAGMA schema_version")[0][0]
+    return {CHANGES: change_counter(path), "schema": str(version)}
 
 
 def _column(row: Row, *, in_key: bool) -> Column:
@@ -134,12 +147,10 @@ def _foreign_key(session: Session, rows: list[Row]) -> ForeignKey:
     return ForeignKey(tuple(row[3] for row in rows), rows[0][2], referred)
 
 
-def _identity(path: Path, columns: dict[str, Column]) -> dict[str, str]:
-    """The file's inode: another file behind the URL has another; VACUUM and restarts keep it.
-
-    Nothing inside the file is as good: the schema's version moves with DDL, root pages with VACUUM.
-    """
-    return {"system": f"inode {path.stat().st_ino}", "catalogue": digest(columns)}
+def _identity(session: Session, path: Path, columns: dict[str, Column]) -> dict[str, str]:
+    """The file's inode: another file behind the URL has another; VACUUM and restarts keep it."""
+    system = f"inode {path.stat().st_ino}"
+    return {"system": system, **content_of(session, path), "catalogue": digest(columns)}
 
 
 def _estimate(session: Session, dialect: Dialect, table: str) -> int | None:

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from syncline.errors import CheckpointVoid
+
+CHANGES: Final = "changes"
+"""The fact of a table's identity that counts its database's changes (SQLite): 32 bits, that may
+begin again at 0."""
+_HALF: Final = 1 << 31
+
+
+def went_back(was: str, now: str) -> bool:
+    """Whether such a count is behind what it was; one that is not told, never."""
+    return bool(was and now) and (int(now) - int(was)) % (1 << 32) >= _HALF
 
 
 def dump(by: str, facts: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from syncline.errors import CheckpointVoid, GuardStopped
-from syncline.watermark import dump, load
+from syncline.watermark import CHANGES, dump, load, went_back
 
 
 def horizon(at: Any, cursor: str, identity: Mapping[str, str]) -> str:
@@ -33,11 +33,22 @@ def start_of(since: str | None, cursor: str, identity: Mapping[str, str]) -> Any
             hint="syncline run NAME --full --allow other-database, once it is the database you"
             " mean",
         )
+    if went_back(then.get(CHANGES, ""), identity.get(CHANGES, "")):
+        raise restored("its file has changed less often than the checkpoint's had")
     if facts.get("cursor") != cursor:
         raise CheckpointVoid(f"the checkpoint is of the cursor {facts.get('cursor')}")
-    moved = sorted(fact for fact in then if then[fact] != identity.get(fact))
+    moved = sorted(fact for fact in then if fact != CHANGES and then[fact] != identity.get(fact))
     if moved:
         raise CheckpointVoid(
             f"the table is not the one of the checkpoint: its {', '.join(moved)} is another"
         )
     return facts.get("at")
+
+
+def restored(why: str) -> GuardStopped:
+    """What is raised where the source holds what it held before the checkpoint."""
+    return GuardStopped(
+        "other-database",
+        f"the source went back in time, as by a restored backup: {why}",
+        hint="syncline run NAME --full --allow other-database, once it is the database you mean",
+    )

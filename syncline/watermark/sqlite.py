@@ -5,6 +5,7 @@ It has no clock of its own, and nobody else's is used.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from syncline.endpoints.base import Guarantee
@@ -12,6 +13,8 @@ from syncline.endpoints.sql_session import Session
 from syncline.endpoints.sql_values import Field
 from syncline.endpoints.sqlite_dialect import DAY, UTC_TEXT, SqliteDialect, classes
 from syncline.endpoints.sqlite_values import day_before, utc_text
+from syncline.errors import CheckpointVoid
+from syncline.watermark import load, sql
 
 BOUNDED: Final = Guarantee(
     "bounded",
@@ -30,6 +33,34 @@ def largest(session: Session, dialect: SqliteDialect, table: str, cursor: Field)
     if cursor.type.name in _INSTANTS:
         return _latest(session, dialect, table, cursor)
     return _largest(session, dialect, table, cursor)
+
+
+def start_of(since: str | None, cursor: str, identity: Mapping[str, str], seen: Any) -> Any:
+    """See `sql.start_of`. `seen` is the largest value there is now.
+
+    A backup that SQLite restored in the file moves its schema by one, and what was seen last is not
+    there any more: GuardStopped is raised, lest a full sync write the past over the present. A
+    swapped table takes two statements or more.
+    """
+    try:
+        return sql.start_of(since, cursor, identity)
+    except CheckpointVoid:
+        facts = load(since, "timestamp")
+        same_cursor = facts.get("cursor") == cursor
+        if same_cursor and _next_schema(facts, identity) and _behind(seen, facts.get("at")):
+            why = f"the largest {cursor} is {seen}, which is before the checkpoint's"
+            raise sql.restored(why) from None
+        raise
+
+
+def _next_schema(facts: Mapping[str, Any], identity: Mapping[str, str]) -> bool:
+    was, now = facts.get("identity", {}).get("schema"), identity.get("schema")
+    return bool(was and now) and int(now or 0) == int(was) + 1
+
+
+def _behind(seen: Any, at: Any) -> bool:
+    comparable = seen is not None and isinstance(seen, str) == isinstance(at, str)
+    return comparable and at is not None and bool(seen < at)
 
 
 def changed(dialect: SqliteDialect, cursor: Field, seen: Any) -> tuple[str, tuple[Any, ...]] | None:

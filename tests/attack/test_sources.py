@@ -10,6 +10,7 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,8 +20,9 @@ from syncline import checkpoint
 from syncline.endpoints.base import Range
 from syncline.errors import GuardStopped, LeaseLost
 from syncline.sync import Progress
-from tests.attack.conftest import Hands, Make, in_step
+from tests.attack.conftest import CURSOR, Hands, Make, in_step
 from tests.attack.writers import connect
+from tests.conftest import NewDatabase
 from tests.integration.project_bench import ProjectBench, Side, now, person
 
 ALL = ["xmin", "timestamp", "mariadb", "sqlite", "mongo"]
@@ -320,7 +322,7 @@ def test_f53_values_that_move_without_a_transaction_of_their_own_mean_a_full_syn
     assert bench.run().mode == "delta"
 
 
-@pytest.mark.parametrize("watermark", ["mariadb", "mongo"])
+@pytest.mark.parametrize("watermark", ["mariadb", "mongo", "sqlite"])
 def test_f53_a_table_swapped_for_another_of_its_name_means_a_full_sync(
     watermark: str, make: Make
 ) -> None:
@@ -339,8 +341,11 @@ def test_f53_a_table_swapped_for_another_of_its_name_means_a_full_sync(
         source.documents.rename("gone_people")
         other.rename("people")
     else:
-        ddl = source.sql("show create table people")[0][1]
-        time.sleep(1.1)  # MariaDB tells when a table was made to the second
+        if watermark == "sqlite":
+            ddl = source.sql("select sql from sqlite_master where name = 'people'")[0][0]
+        else:
+            ddl = source.sql("show create table people")[0][1]
+            time.sleep(1.1)  # MariaDB tells when a table was made to the second
         source.sql(ddl.replace("people", "other_people", 1))
         source.sql("insert into other_people select * from people where id < 8")
         source.sql("update other_people set name = 'Other'")
@@ -366,3 +371,45 @@ def test_f55_a_source_that_went_back_in_time_stops(make: Make) -> None:
             bench.run()
         assert stopped.value.reason == "other-database"
     assert bench.target.rows()[3]["name"] == "Person 3"
+
+
+def test_f55_a_sqlite_file_that_was_put_back_stops(make: Make) -> None:
+    """Neither a delta nor a full sync writes the past over the present, until it is allowed."""
+    bench = make("sqlite", count=10)
+    path = Path(bench.source.url.removeprefix("sqlite:///"))
+    backup = path.read_bytes()
+    bench.source.edit(3, name="Of the lost future", updated_at=now())
+    bench.run()
+    bench.source.close()
+    path.write_bytes(backup)
+    for mode in (None, None, "full"):
+        with pytest.raises(GuardStopped) as stopped:
+            bench.run(mode=mode)
+        assert stopped.value.reason == "other-database"
+    assert bench.target.rows()[3]["name"] == "Of the lost future"
+    bench.run(mode="full", allow=frozenset({"other-database"}))
+    assert in_step(bench)
+    bench.source.edit(4, name="Later", updated_at=now())
+    assert bench.run().mode == "delta"
+    assert in_step(bench)
+
+
+def test_a_sqlite_file_that_is_source_and_target_at_once_is_read_by_deltas(
+    new_database: NewDatabase, tmp_path: Path
+) -> None:
+    """What a run makes in the file itself, its target, its state and its ledger, is no reason to
+    read in full; neither is what it makes later.
+    """
+    url = new_database("sqlite")
+    source, target = Side("sqlite", url, "people"), Side("sqlite", url, "people_copy")
+    source.sql("pragma journal_mode = wal")  # else who reads the file keeps writers out
+    source.create()
+    source.put(*(person(key) for key in range(10)))
+    bench = ProjectBench(tmp_path / "one", source, target, rest=f"{CURSOR}conflicts: manual\n")
+    assert bench.run().mode == "full"
+    for turn in range(3):
+        source.edit(turn, name="Edited", updated_at=now())
+        assert bench.run().mode == "delta"
+        assert in_step(bench)
+    source.close()
+    target.close()

@@ -14,6 +14,7 @@ from syncline.endpoints.base import ReadSpec
 from syncline.endpoints.sqlite import SqliteEndpoint
 from syncline.errors import CheckpointVoid, GuardStopped
 from syncline.record import Type
+from syncline.watermark import went_back
 
 
 @pytest.fixture
@@ -131,6 +132,108 @@ def test_f23_another_file_behind_the_url_stops_the_run(
     with pytest.raises(GuardStopped) as stopped:
         delta(endpoint, spec, since)
     assert stopped.value.reason == "other-database"
+
+
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+@pytest.mark.parametrize("how", ["copied over", "restored by SQLite"])
+def test_f55_a_backup_put_back_in_place_stops_the_run(
+    how: str, mode: str, endpoint: SqliteEndpoint, file: sqlite3.Connection, tmp_path: Path
+) -> None:
+    """What the checkpoint saw is not there any more, though it is the same file."""
+    file.execute(f"PRAGMA journal_mode = {mode}")
+    file.execute("INSERT INTO t (id, at) VALUES (1, '2024-01-01')")
+    with closing(sqlite3.connect(tmp_path / "backup.db")) as backup:
+        file.backup(backup)
+        for key in range(2, 200):
+            file.execute("INSERT INTO t (id, at, s) VALUES (?, '2024-01-02', ?)", (key, "x" * 99))
+        if mode == "wal":
+            file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        spec = spec_of(endpoint, "at")
+        since = horizon(endpoint, spec)
+        endpoint.close()
+        if how == "restored by SQLite":
+            backup.backup(file)
+    if how == "copied over":
+        file.close()
+        (tmp_path / "a.db").write_bytes((tmp_path / "backup.db").read_bytes())
+    with pytest.raises(GuardStopped, match="went back in time") as stopped:
+        delta(endpoint, spec, since)
+    assert stopped.value.reason == "other-database"
+
+
+def test_f53_a_table_made_again_under_its_name_voids_the_checkpoint(
+    endpoint: SqliteEndpoint, file: sqlite3.Connection
+) -> None:
+    """It may hold what the other held, at clocks that a delta does not look at."""
+    file.execute("INSERT INTO t (id, at, n) VALUES (1, '2024-01-01', 1), (2, '2024-01-02', 1)")
+    spec = spec_of(endpoint, "at")
+    since = horizon(endpoint, spec)
+    (ddl,) = file.execute("SELECT sql FROM sqlite_master WHERE name = 't'").fetchone()
+    file.execute("DROP TABLE t")
+    file.execute(ddl)
+    file.execute("INSERT INTO t (id, at, n) VALUES (1, '2024-01-01', 2), (2, '2024-01-02', 2)")
+    with pytest.raises(CheckpointVoid, match="schema"):
+        delta(endpoint, spec, since)
+
+
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+def test_what_a_file_goes_through_from_day_to_day_is_no_restore(
+    mode: str, endpoint: SqliteEndpoint, file: sqlite3.Connection, tmp_path: Path
+) -> None:
+    """Writes, the newest record deleted, another journal mode, another process: the delta goes on;
+    after VACUUM the next run is full.
+    """
+    file.execute(f"PRAGMA journal_mode = {mode}")
+    file.execute("INSERT INTO t (id, at) VALUES (1, '2024-01-01'), (2, '2024-01-02')")
+    spec = spec_of(endpoint, "at")
+    since = horizon(endpoint, spec)
+    file.execute("DELETE FROM t WHERE id = 2")
+    assert delta(endpoint, spec, since) == []
+    with closing(sqlite3.connect(tmp_path / "a.db", isolation_level=None)) as other:
+        other.execute("INSERT INTO t (id, at) VALUES (3, '2024-01-03')")
+    assert delta(endpoint, spec, since) == [3]
+    endpoint.close()
+    file.close()
+    with closing(sqlite3.connect(tmp_path / "a.db", isolation_level=None)) as other:
+        other.execute(f"PRAGMA journal_mode = {'delete' if mode == 'wal' else 'wal'}").fetchall()
+        other.execute("INSERT INTO t (id, at) VALUES (4, '2024-01-04')")
+        assert delta(endpoint, spec, since) == [3, 4]
+        other.execute("VACUUM")
+    with pytest.raises(CheckpointVoid, match="schema"):
+        delta(endpoint, spec, since)
+
+
+def test_a_writer_that_crashed_in_the_middle_is_no_restore(
+    endpoint: SqliteEndpoint, file: sqlite3.Connection, tmp_path: Path
+) -> None:
+    """The header that it wrote and that SQLite rolls back is never looked at."""
+    path, journal = tmp_path / "a.db", tmp_path / "a.db-journal"
+    file.execute("INSERT INTO t (id, at) VALUES (1, '2024-01-01')")
+    header = path.read_bytes()[24:28]
+    file.execute("PRAGMA synchronous = OFF")  # the journal counts from its first byte on
+    file.execute("BEGIN")
+    for key in range(2, 200):
+        file.execute("INSERT INTO t (id, at, s) VALUES (?, '2024-01-02', ?)", (key, "x" * 99))
+    hot = journal.read_bytes()
+    file.execute("COMMIT")
+    file.close()
+    assert path.read_bytes()[24:28] != header
+    journal.write_bytes(hot)  # as it is left where the commit's last step never came
+    told = json.loads(horizon(endpoint, spec_of(endpoint, "at")))
+    assert told["at"] == "2024-01-01 00:00:00.000000"
+    assert told["identity"]["changes"] == str(int.from_bytes(header, "big"))
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "back"),
+    [
+        ("7", "7", False), ("7", "8", False), ("8", "7", True), ("4294967295", "3", False),
+        ("3", "4294967295", True), ("", "7", False), ("7", "", False),
+    ],
+)  # fmt: skip
+def test_a_count_of_32_bits_may_begin_again(was: str, now: str, back: bool) -> None:
+    """Behind is what is nearer backwards than forwards; what is not told is not behind."""
+    assert went_back(was, now) is back
 
 
 def test_a_cursor_that_sqlite_can_not_order_is_none(endpoint: SqliteEndpoint) -> None:
