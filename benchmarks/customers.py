@@ -5,13 +5,17 @@ The same fields stand here twice: as the mapping that syncline runs, and as a SE
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final
 
-Target = Literal["plain", "ledgered", "by_hand"]
-"""A table of the target database; `plain` and `ledgered` are also the names of mappings."""
+import psycopg
+
+from benchmarks.measure import Failed
+from benchmarks.stage import Stage
+from syncline.testing.servers import with_database
+from syncline.testing.servers.databases import create, drop
 
 CREATE_SOURCE: Final = """
-CREATE TABLE customers (
+CREATE TABLE {table} (
   id bigint PRIMARY KEY,
   first_name text,
   last_name text,
@@ -27,7 +31,7 @@ CREATE TABLE customers (
 )
 """
 FILL_SOURCE: Final = """
-INSERT INTO customers
+INSERT INTO {table}
 SELECT
   i,
   'first' || i,
@@ -49,8 +53,9 @@ UPDATE customers SET
   email = ' Mail' || id || '.{round}@Example.com',
   balance = balance + 1,
   updated_at = timestamptz '2026-01-01 00:00Z' + {round} * interval '1 day'
-WHERE id % 10 = {round} % 10
+WHERE {which}
 """
+A_TENTH: Final = "id % 10 = {round} % 10"
 CHANGED_SINCE: Final = "updated_at >= timestamptz '2026-01-01 00:00Z' + {round} * interval '1 day'"
 
 CREATE_TARGET: Final = """
@@ -76,22 +81,18 @@ SELECT
 FROM customers
 """
 MAPPING: Final = """
-source: {{connection: source, table: public.customers}}
-target: {{connection: target, table: public.{table}}}
-key: {{user_id: id}}
+source: {{connection: {source}, {source_table}}}
+target: {{connection: {target}, {target_table}}}
+key: {{{key}: {source_key}}}
 fields:
   full_name: concat_ws(' ', first_name, last_name)
   email: {{sql: "lower(trim(email))", type: text}}
   status: {{from: is_active, values: {{"true": active, "false": inactive}}, else: inactive}}
   balance: {{from: balance, type: "decimal(14,2)"}}
   region: {{sql: "region_id * 10", type: integer}}
-  updated_at: updated_at
-conflicts: {conflicts}
+  updated_at: {clock}
+{rest}
 """
-CONFLICTS: Final[dict[Target, str]] = {
-    "plain": "{detect: none}",
-    "ledgered": "{strategy: merge}",
-}
 FIELDS_OF: Final = """
 SELECT
   user_id::bigint,
@@ -114,8 +115,59 @@ ON CONFLICT (user_id) DO UPDATE SET
   region = excluded.region,
   updated_at = excluded.updated_at
 """
-CHECKSUM: Final = """
-SELECT count(*) || ' rows, sum ' || coalesce(sum(hashtextextended(r::text, 0)::numeric), 0)
-FROM ({rows}) AS r
-"""
-"""One text for equal sets of rows, whatever their order."""
+
+
+def load(stage: Stage) -> None:
+    """Fill the source, and make the view `mapped` that the peers read."""
+    template = f"customers_{stage.rows}"
+    url = stage.servers.postgres.url
+    with psycopg.connect(url, autocommit=True) as connection:
+        found = connection.execute("SELECT FROM pg_database WHERE datname = %s", [template])
+        known = found.rowcount > 0
+    if not known:
+        create(url, template)
+        with psycopg.connect(with_database(url, template), autocommit=True) as connection:
+            for statement in (
+                CREATE_SOURCE.format(table="customers"),
+                FILL_SOURCE.format(table="customers", rows=stage.rows),
+                f"CREATE VIEW mapped AS {FIELDS}",
+                "VACUUM ANALYZE",
+            ):
+                connection.execute(statement.encode())
+    drop(url, "source")
+    with psycopg.connect(url, autocommit=True) as connection:
+        statement = f"CREATE DATABASE source TEMPLATE {template} STRATEGY file_copy"
+        connection.execute(statement.encode())
+
+
+def map_to(stage: Stage, table: str, rest: str, *, source: str = "customers") -> None:
+    """Write the mapping `table`, from the PostgreSQL source to the table of that name."""
+    text = MAPPING.format(
+        source="source",
+        source_table=f"table: public.{source}",
+        source_key="id",
+        target="target",
+        target_table=f"table: public.{table}",
+        key="user_id",
+        clock="updated_at",
+        rest=rest,
+    )
+    stage.write_mapping(table, text)
+
+
+def create_target(stage: Stage, table: str) -> None:
+    """Make a target table, in place of the one that is there, that no run knows of."""
+    stage.run("target", f"DROP TABLE IF EXISTS {table}", CREATE_TARGET.format(table=table))
+    stage.forget(table)
+
+
+def check(stage: Stage, table: str, *, ledger: int = 0) -> None:
+    """See that a target table is exactly what the source says, and its ledger's number of rows.
+
+    Raises Failed.
+    """
+    stage.compare(FIELDS, FIELDS_OF.format(table=table), table)
+    if ledger:
+        rows = stage.value("target", f"SELECT count(*) FROM syncline_ledger_{table}")
+        if int(rows) != ledger:
+            raise Failed(f"the ledger has {rows} rows, not {ledger}")

@@ -7,7 +7,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -43,13 +43,18 @@ class Failed(Exception):
 
 
 def measured(
-    *commands: Sequence[str], environment: Mapping[str, str], cwd: Path, server: int | None
+    *commands: Sequence[str],
+    environment: Mapping[str, str],
+    cwd: Path,
+    servers: Collection[int],
+    allowed: Collection[int] = (0,),
 ) -> Sample:
     """Run the commands at once, the output of each piped into the next, and measure them.
 
-    `server` is the process id of the database server. Raises Failed where a command fails.
+    `servers` are the process ids of the database servers, `allowed` the exit codes of a success.
+    Raises Failed where a command fails.
     """
-    before = _server_cpu(server), _machine_cpu()
+    before = _served(servers), _machine_cpu()
     with TemporaryFile("w+") as output, TemporaryFile("w+") as errors:
         began = time.perf_counter()
         processes: list[subprocess.Popen[bytes]] = []
@@ -72,12 +77,12 @@ def measured(
         wall = time.perf_counter() - began
         output.seek(0)
         errors.seek(0)
-        if any(process.returncode for process in processes):
+        if any(process.returncode not in allowed for process in processes):
             raise Failed(
                 f"{commands[-1][0]} failed:\n{errors.read()[-2000:]}{output.read()[-500:]}"
             )
         cpu = sum(cpu for cpu, _ in used)
-        served = _difference(before[0], _server_cpu(server))
+        served = _difference(before[0], _served(servers))
         machine = _difference(before[1], _machine_cpu())
         return Sample(
             wall=wall,
@@ -124,10 +129,15 @@ def _machine_cpu() -> float | None:
     return (user + nice + system + sum(more)) / _TICKS
 
 
-def _server_cpu(server: int | None) -> float | None:
-    """The processor time of a server and of all its processes, past and present; None off Linux."""
-    if server is None or not Path("/proc/self/stat").exists():
+def _served(servers: Collection[int]) -> float | None:
+    """The processor time of these servers; None off Linux."""
+    if not Path("/proc/self/stat").exists():
         return None
+    return sum(map(_server_cpu, servers))
+
+
+def _server_cpu(server: int) -> float:
+    """The processor time of a server and of all its processes, past and present."""
     children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
     ticks = sum(_ticks(server)) + sum(sum(_ticks(int(child))[:2]) for child in children)
     return ticks / _TICKS

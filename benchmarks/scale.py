@@ -23,8 +23,10 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import customers
 from benchmarks.measure import Sample, await_idle
-from benchmarks.stage import Stage, staged
+from benchmarks.servers import started
+from benchmarks.stage import Stage
 
 BATCHES: Final = 400
 """Batches of the simulated load: large enough that beginning and end do not count."""
@@ -99,23 +101,24 @@ def measure(stage: Stage, workers: list[int], repeat: int, patience: float) -> d
     best: dict[int, Sample] = {}
     for _ in range(repeat):
         for count in workers:
-            stage.create_target("ledgered")
-            stage.settle()
+            customers.create_target(stage, "ledgered")
+            stage.servers.settle()
             await_idle(patience)
-            sample, _ = stage.sync("ledgered", "--full", "--workers", str(count))
-            stage.check("ledgered")
+            sample, _ = stage.syncline("run", "ledgered", "--full", "--workers", str(count))
+            customers.check(stage, "ledgered", ledger=stage.rows)
             if count not in best or sample.wall < best[count].wall:
                 best[count] = sample
     return best
 
 
 def parts_of(stage: Stage, one: Sample) -> Parts:
-    """What a batch takes where, from one worker's load and from a read of the source alone."""
+    """What a batch takes where: one worker's load less its start, and the source's read alone."""
+    start, _ = stage.syncline("run", "ledgered")  # a delta of nothing
     alone = stage.query("COPY customers TO '/dev/null' (FORMAT binary)")
     batches = stage.rows / BATCH
     source = alone.server_cpu or 0.0
     target = (one.server_cpu or 0.0) - source
-    return Parts(source / batches, one.cpu / batches, target / batches)
+    return Parts(source / batches, (one.cpu - start.cpu) / batches, target / batches)
 
 
 def main() -> None:
@@ -128,8 +131,11 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/scale.json"))
     asked = parser.parse_args()
     console = Console(width=110)
-    with staged(asked.rows) as stage:
-        stage.create_target("ledgered")
+    with started() as servers:
+        stage = Stage(asked.rows, servers, servers.root / "projects" / "scale")
+        stage.empty()
+        customers.load(stage)
+        customers.map_to(stage, "ledgered", "conflicts: {strategy: merge}")
         found = measure(stage, asked.workers, asked.repeat, asked.patience)
         parts = parts_of(stage, found[min(found)])
     shown = Table("workers", "wall s", "syncline cpu s", "server cpu s", "others cpu s")

@@ -95,22 +95,22 @@ def _of_target(run: Opened, fields: Mapping[str, Type]) -> DigestSpec:
 
 def _read_keys(run: Opened) -> Iterator[pa.Table]:
     for keys in run.source.keys(run.read):
-        yield one_column(encode_key(keys, run.source_key))
+        yield _one_column(encode_key(keys, run.source_key))
 
 
 def _known_keys(tx: Transaction, run: Opened) -> Iterator[pa.Table]:
     if run.spec.ledger:
         for rows in tx.ledger_scan():
             here = (rows["gone"].to_numpy() & SOURCE_GONE) == 0
-            yield one_column(arrow.keep(arrow.one_chunk(rows["k"]), here))
+            yield _one_column(arrow.keep(arrow.one_chunk(rows["k"]), here))
         return
     for keys in tx.scan_keys():
         source = keys.rename_columns(list(run.source_key))
         schema = pa.schema([(n, t.arrow) for n, t in run.source_key.items()])
-        yield one_column(encode_key(source.cast(schema), run.source_key))
+        yield _one_column(encode_key(source.cast(schema), run.source_key))
 
 
-def one_column(keys: pa.Array[Any]) -> pa.Table:
+def _one_column(keys: pa.Array[Any]) -> pa.Table:
     """Keys as `Here` gives them, those that are NULL left out."""
     return arrow.table({"k": keys.drop_null()})
 

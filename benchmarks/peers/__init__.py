@@ -22,8 +22,9 @@ _HERE: Final = Path(__file__).resolve().parent
 class Peer:
     """A tool: its name, the distribution that carries it, and its commands.
 
-    In `full` and `delta` an argument `{source}` or `{target}` stands for that database's URL, and
-    `{since}` for the least `updated_at` that a delta has to bring.
+    In `full` and `delta` an argument `{source}` or `{target}` stands for that database's URL,
+    `{stream}` and `{table}` for what is read and made there, and `{since}` for the least
+    `updated_at` that a delta has to bring. `pairings` names the targets it is run into.
     """
 
     name: str
@@ -52,8 +53,8 @@ def _sling(mode: str) -> list[str]:
     (binary,) = ENVIRONMENT.glob("lib/*/site-packages/sling_linux_amd64/bin/sling-linux-amd64")
     return [
         *(str(binary), "run", "--mode", mode),
-        *("--src-conn", "{source}", "--src-stream", "public.mapped"),
-        *("--tgt-conn", "{target}", "--tgt-object", "public.by_sling"),
+        *("--src-conn", "{source}", "--src-stream", "{stream}"),
+        *("--tgt-conn", "{target}", "--tgt-object", "{table}"),
         *("--primary-key", "user_id", "--update-key", "updated_at"),
         *("--tgt-options", json.dumps(keys)),
     ]
@@ -62,8 +63,8 @@ def _sling(mode: str) -> list[str]:
 def _ingestr(*how: str) -> list[str]:
     return [
         *(str(ENVIRONMENT / "bin" / "ingestr"), "ingest", "--yes", "--progress", "log"),
-        *("--source-uri", "{source}", "--source-table", "public.mapped"),
-        *("--dest-uri", "{target}", "--dest-table", "public.by_ingestr"),
+        *("--source-uri", "{source}", "--source-table", "{stream}"),
+        *("--dest-uri", "{target}", "--dest-table", "{table}"),
         *("--primary-key", "user_id", *how),
     ]
 
