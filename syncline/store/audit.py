@@ -8,11 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, Text, cast, or_, select
-from sqlalchemy.dialects.postgresql import insert as postgres_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from syncline.store import values
-from syncline.store.keys import digest, split
+from syncline.store.keys import digest, insert_into, split
 from syncline.store.model import AuditEntry
 from syncline.store.tables import audit
 
@@ -21,8 +19,9 @@ def put(connection: Connection, entries: Sequence[AuditEntry], now: datetime) ->
     """Append entries; a transaction tried again says nothing twice."""
     for piece in split(entries):
         rows = {row["content_digest"]: row for row in (_row(entry, now) for entry in piece)}
-        insert = postgres_insert if connection.dialect.name == "postgresql" else sqlite_insert
-        statement = insert(audit).on_conflict_do_nothing(index_elements=["content_digest"])
+        statement = insert_into(connection.dialect.name, audit).on_conflict_do_nothing(
+            index_elements=["content_digest"]
+        )
         connection.execute(statement, list(rows.values()))
 
 

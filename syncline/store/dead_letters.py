@@ -7,12 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, case, delete, select
-from sqlalchemy.dialects.postgresql import insert as postgres_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from syncline.errors import InputError
 from syncline.store import values
-from syncline.store.keys import among, digest, key_digest, split
+from syncline.store.keys import among, digest, insert_into, key_digest, split
 from syncline.store.model import DeadLetter
 from syncline.store.tables import dead_letters
 
@@ -42,7 +40,7 @@ def put(connection: Connection, letters: Sequence[DeadLetter], now: datetime) ->
 
 
 def _upsert(dialect: str) -> Any:
-    statement = (postgres_insert if dialect == "postgresql" else sqlite_insert)(dead_letters)
+    statement = insert_into(dialect, dead_letters)
     given = statement.excluded
     again = dead_letters.c.run_id != given.run_id
     return statement.on_conflict_do_update(
