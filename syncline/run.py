@@ -169,10 +169,8 @@ def opened(
     # Every variable that is missing is told at once, before a database is opened.
     project.connections.select([mapping.source.connection, mapping.target.connection])
     with ExitStack() as stack:
-        source = project.open(mapping.source.connection)
-        stack.callback(source.close)
-        target = project.open(mapping.target.connection)
-        stack.callback(target.close)
+        source = stack.enter_context(project.using(mapping.source.connection))
+        target = stack.enter_context(project.using(mapping.target.connection))
         bound = bind(mapping, source=source, target=target, project=project)
         policy_of(
             mapping, project.resolvers_dir

@@ -78,8 +78,8 @@ def run(
     """
     from syncline.sync import RunOptions
 
-    project = the_project()
-    selected = chosen(project, names, everything=everything)
+    found = the_project()
+    selected = chosen(found, names, everything=everything)
     options = RunOptions(
         mode="full" if full else None,
         batch_size=batch_size,
@@ -88,7 +88,7 @@ def run(
         workers=workers,
     )
     codes: list[int] = []
-    with stoppable() as told_to_end:
+    with stoppable() as told_to_end, found.keeping_open() as project:
         for name in selected:
             codes.append(_one(project, name, options, told_to_end, as_json=as_json, strict=strict))
             if told_to_end():

@@ -115,9 +115,13 @@ def progress_line(progress: Progress) -> str:
     parts = [f"read {progress.read:,}{whole}, wrote {progress.written:,}"]
     if progress.seconds > 0:
         parts.append(f"{progress.rows_per_second:,.0f} records/s")
+    if progress.bytes:
+        parts.append(f"{progress.bytes_per_second / 1e6:,.1f} MB/s")
     parts.append(f"batch {progress.batches:,}")
     if (left := progress.seconds_left) is not None:
         parts.append(f"about {left:,.0f} s left")
+    if progress.slow_side is not None:
+        parts.append(f"slow: {progress.slow_side}")
     return f"{progress.mapping}: {', '.join(parts)}"
 
 

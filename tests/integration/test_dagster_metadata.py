@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,20 @@ def instance() -> Iterator[dg.DagsterInstance]:
     """An instance in memory."""
     with dg.DagsterInstance.ephemeral() as made:
         yield made
+
+
+def test_each_batch_tells_its_speed_what_is_left_and_the_slow_side(
+    bench: DagsterBench, instance: dg.DagsterInstance
+) -> None:
+    """One line of the run's log, read where the UI reads it."""
+    run = bench.run(instance)
+    messages = [event.user_message for event in instance.all_logs(run.run_id)]
+    (line,) = [message for message in messages if "batch 1" in message]
+    pattern = (
+        r"customers: read 10( of about [\d,]+)?, wrote 10, [\d,]+ records/s, [\d.,]+ MB/s, batch 1"
+        r"(, about [\d,]+ s left)?, slow: (source|mapping|target)"
+    )
+    assert re.fullmatch(pattern, line), line
 
 
 def test_checkpoint_and_lag_are_told_before_and_after(

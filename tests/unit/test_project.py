@@ -163,3 +163,23 @@ def test_hooks_stay_inside_the_project(root: Path, tmp_path: Path) -> None:
     (root / "hooks.py").symlink_to(outside)
     with pytest.raises(InputError, match="outside the project"):
         Project(root).hooks.function("hooks.f")
+
+
+def test_databases_are_kept_open_from_one_use_to_the_next(root: Path) -> None:
+    """Within the block, and never lent to two at once."""
+    with Project(root).keeping_open() as project:
+        with project.using("crm") as first, project.using("crm") as other:
+            assert first is not other
+        with project.using("crm") as again:
+            assert again in (first, other)
+    with Project(root).using("crm") as alone:
+        assert alone not in (first, other)
+
+
+def test_a_database_that_a_run_failed_on_is_opened_anew(root: Path) -> None:
+    """What is left of its connections is not for the next."""
+    with Project(root).keeping_open() as project:
+        with pytest.raises(InputError), project.using("crm") as first:
+            raise InputError("the run failed")
+        with project.using("crm") as again:
+            assert again is not first
