@@ -325,7 +325,7 @@ def reread(
     if batch is not None:
         yield batch
     absent = np.array([key in may_be_gone for key in ledger_keys], np.bool_) & ~found
-    if absent.any():
+    if absent.any() and not run.bound.source_info.hides_rows:
         yield gone_of(run, shape, arrow.keep(keys, absent))
 
 

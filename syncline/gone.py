@@ -56,7 +56,7 @@ def reconcile(syncing: Syncing) -> None:
 def find(run: Opened, shape: Shape) -> Gone:
     """The records that came from the source and that it has no more, proven; writes nothing."""
     if not tells(run):
-        return Gone((), 0)  # nothing tells our records from the target's own
+        return Gone((), 0)
     with (
         run.target.begin(run.spec, write=False) as tx,
         held(
@@ -69,12 +69,18 @@ def find(run: Opened, shape: Shape) -> Gone:
         log.debug("keys compared", travelled=both.travelled, ours=both.target, theirs=both.source)
         missing, known = list(both.missing_at_source()), both.target
     proven = [_proven(run, shape, keys) for keys in missing]
+    now = run.source.describe(run.read.table) if missing else None
+    if now is not None and now.hides_rows:  # a policy that came after the run began
+        return Gone((), known)
     return Gone(tuple(batch for batch in proven if batch is not None), known)
 
 
 def tells(run: Opened) -> bool:
-    """Whether records that came from the source can be told from the target's own."""
-    return run.spec.ledger or run.mapping.exclusive
+    """Whether records that came from the source can be told from the target's own, and gone ones
+    from those that row security hides from our role.
+    """
+    ours = run.spec.ledger or run.mapping.exclusive
+    return ours and not run.bound.source_info.hides_rows
 
 
 def possible(run: Opened, keys: pa.Array[Any]) -> pa.Array[Any]:

@@ -114,7 +114,11 @@ def sentence(report: VerifyReport) -> str:
         _counted(report.dead_letters, "dead letters"),
         _counted(report.outside, "outside where"),
     ]
-    unknown = "" if report.extra is not None else "; extra records can't be told (no ledger)"
+    unknown = (
+        ""
+        if report.extra is not None
+        else "; extra records can't be told (no ledger, or row security)"
+    )
     told = ", ".join(part for part in parts if part)
     way = "by checksums" if report.by == "checksums" else "each compared"
     return f"{report.mapping}: {report.status}: {told}{unknown}; {way}, {report.seconds:.1f} s"

@@ -70,6 +70,9 @@ class TableInfo:
 
     Generated columns don't: nobody writes them, and they change no other column."""
 
+    hides_rows: bool = False
+    """Row security holds for our role: a record that is absent may be hidden, not gone."""
+
     open_columns: bool = False
     """Documents: columns are what a sample showed; a path not listed may still be read and
     written."""

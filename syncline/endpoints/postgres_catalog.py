@@ -240,6 +240,7 @@ def _table(facts: Mapping[str, Any], database: Mapping[str, str]) -> PgTable:
         # Of a foreign or materialized table no row says when it was written, just as of a view.
         is_view=facts["kind"] in {"v", "m", "f"},
         rewrites=bool(facts["rewrites"]),
+        hides_rows=facts["policies"],
         identity={
             **database,
             "relation": str(facts["oid"]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from collections.abc import Mapping as Map
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -92,14 +92,23 @@ class BoundMapping:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What its user should know though nothing is wrong."""
+        return (*self._rewriting(), *self._hiding())
+
+    def _rewriting(self) -> Iterator[str]:
         if self.target_info is None or not self.target_info.rewrites or self.target.ledger:
-            return ()
-        told = (
+            return
+        yield (
             f"{self.target.table} rewrites what is written to it (a trigger, a rule, or a column's "
             f"type), and `detect: {self.detect}` keeps no ledger: each run that reads such a "
             "record writes it again; `detect: ledger` remembers what the target made of it"
         )
-        return (told,)
+
+    def _hiding(self) -> Iterator[str]:
+        if self.mapping.deletes.mode != "ignore" and self.source_info.hides_rows:
+            yield (
+                f"row security holds for our role on {self.read.table}: a record that is absent may"
+                " be hidden, so nothing is taken for deleted; a role with BYPASSRLS sees all"
+            )
 
     def mapper(self) -> Mapper:
         """A mapper, which reads the lookups now. Close it, or use it as a context manager.

@@ -19,7 +19,9 @@ import sqlalchemy as sa
 from syncline import checkpoint
 from syncline.endpoints.base import Range
 from syncline.errors import GuardStopped, LeaseLost
+from syncline.plan import plan
 from syncline.sync import Progress
+from syncline.verify import verify
 from tests.attack.conftest import CURSOR, Hands, Make, in_step
 from tests.attack.writers import connect
 from tests.conftest import NewDatabase
@@ -149,6 +151,32 @@ def test_f45_a_role_that_may_only_read_is_enough(
     assert (delta.mode, delta.inserted, delta.deleted) == ("delta", 1, 1)
     late.run("COMMIT")
     assert bench.run().inserted == 1
+    assert in_step(bench)
+
+
+def test_f52_a_record_that_row_security_hides_is_unknown(reader: Any) -> None:
+    """Absent is not gone: a policy comes to hide records from our role, and none is deleted; run,
+    plan and verify say that deletions can't be told. Without the policy they are found again.
+    """
+    bench = reader("xmin", ["select on people"])
+    source = bench.source
+    bench.run()
+    source.sql("alter table people enable row level security")
+    source.sql("create policy few on people for select using (id < 10)")
+    for mode in (None, "full"):
+        summary = bench.run(mode=mode)
+        assert (summary.status, summary.deleted) == ("ok", 0)
+        assert any("row security" in told for told in summary.warnings)
+    assert set(bench.target.rows()) == set(range(20))
+    report = plan(bench.project, "people")
+    assert report.counts["delete"] == 0
+    assert any("row security" in told for told in report.warnings)
+    assert verify(bench.project, "people").extra is None
+    source.edit(5, name="Still seen", updated_at=now())
+    assert bench.run().updated == 1
+    source.remove(15)
+    source.sql("alter table people disable row level security")
+    assert bench.run().deleted == 1
     assert in_step(bench)
 
 
