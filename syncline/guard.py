@@ -32,6 +32,7 @@ def check_drift(run: Opened, document: Document, allow: frozenset[str]) -> bool:
     if not document.digest:
         return False
     if document.key_digest != run.bound.key_digest:
+        _check_sample(run)
         raise GuardStopped(
             "schema",
             f"{run.name}: the key of the mapping changed since the last run; its baselines are of "
@@ -42,6 +43,19 @@ def check_drift(run: Opened, document: Document, allow: frozenset[str]) -> bool:
     _check_identity(run, document, allow)
     drift.check(run, document, allow)
     return document.digest != run.bound.digest
+
+
+def _check_sample(run: Opened) -> None:
+    """Where documents are sampled for their types, an empty collection shows no key's type."""
+    info = run.bound.source_info
+    if info.open_columns and info.row_estimate == 0:
+        key = ", ".join(f"{name}: TYPE" for name in run.bound.key.values())
+        raise GuardStopped(
+            "empty-source",
+            f"{run.name}: the source {run.read.table} is suddenly empty, so that its key's type is "
+            "not known; nothing was written",
+            hint=f"if that is right, write it down: source: {{types: {{{key}}}}}",
+        )
 
 
 def _check_identity(run: Opened, document: Document, allow: frozenset[str]) -> None:

@@ -50,16 +50,24 @@ def target(request: pytest.FixtureRequest) -> Iterator[Endpoint]:
 
 
 @pytest.fixture
-def make(new_database: NewDatabase, tmp_path: Path) -> Make:
-    """Makes a project from one SQLite file to another, whose source has `count` people."""
+def make(
+    request: pytest.FixtureRequest, new_database: NewDatabase, tmp_path: Path
+) -> Iterator[Make]:
+    """Makes a project from one SQLite file to another, whose source has `count` people; between
+    other databases where the test is marked `everywhere`.
+    """
+    kinds: tuple[str, str] = getattr(request, "param", ("sqlite", "sqlite"))
+    sides: list[Side] = []
 
     def made(count: int = 100, *, rest: str = "", fields: str = FIELDS) -> ProjectBench:
-        source, target = (
-            Side("sqlite", new_database("sqlite"), name) for name in ("people", "copy")
-        )
+        pair = zip(kinds, ("people", "copy"), strict=True)
+        source, target = (Side(kind, new_database(kind), name) for kind, name in pair)
+        sides.extend((source, target))
         source.create()
         if count:
             source.put(*(person(key) for key in range(count)))
         return ProjectBench(tmp_path, source, target, rest=DELTA + rest, fields=fields)
 
-    return made
+    yield made
+    for side in sides:
+        side.close()

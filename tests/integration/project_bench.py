@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 
 from syncline.project import Project
@@ -219,6 +220,20 @@ class ProjectBench:
 
 Make = Callable[..., ProjectBench]
 """Makes a project from one SQLite file to another: `make(count, rest=.., fields=..)`."""
+SQL = ("sqlite", "postgres", "mariadb")
+
+
+def everywhere(kinds: Iterable[str] = (*SQL, "mongo")) -> pytest.MarkDecorator:
+    """The test's `make` for each of the databases, from one of them to another of its kind; those
+    on servers are `slow`.
+    """
+    pairs = [
+        pytest.param((kind, kind), id=kind, marks=[pytest.mark.slow, getattr(pytest.mark, kind)])
+        if kind != "sqlite"
+        else pytest.param((kind, kind), id=kind)
+        for kind in kinds
+    ]
+    return pytest.mark.parametrize("make", pairs, indirect=True)
 
 
 def in_step(bench: ProjectBench) -> bool:

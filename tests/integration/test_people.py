@@ -14,7 +14,7 @@ from syncline.plan import plan
 from syncline.status import status
 from syncline.store.model import Decision, State
 from syncline.store.store import Store
-from tests.integration.project_bench import FIELDS, Make, ProjectBench, now
+from tests.integration.project_bench import FIELDS, Make, ProjectBench, everywhere, now
 
 # --- conflicts and people ---
 
@@ -67,6 +67,7 @@ def test_a_decision_is_written_at_once_and_stands(
     assert bench.target.rows()[3]["name"] == left
 
 
+@everywhere()
 def test_f30_a_decision_on_values_that_have_moved_is_refused_and_shown_again(make: Make) -> None:
     """The target was edited after the person looked: their decision is not written over it."""
     bench, number = contested(make)
@@ -172,6 +173,7 @@ def lose_the_store(bench: ProjectBench) -> None:
         path.unlink()
 
 
+@everywhere()
 def test_f56_the_queue_is_filled_again_after_the_control_store_was_lost(make: Make) -> None:
     """The ledger still holds what waited: the next run reads it again, and it waits again."""
     bench, _ = contested(make)
@@ -189,6 +191,7 @@ def test_f56_the_queue_is_filled_again_after_the_control_store_was_lost(make: Ma
     assert bench.target.rows()[3]["name"] == "From source"
 
 
+@everywhere()
 def test_f56_what_agrees_by_now_does_not_wait_again(make: Make) -> None:
     """Someone made the two sides equal while the queue was lost: the hold is taken off."""
     bench, _ = contested(make)
@@ -199,6 +202,7 @@ def test_f56_what_agrees_by_now_does_not_wait_again(make: Make) -> None:
     assert bench.run().updated == 1
 
 
+@everywhere()
 @pytest.mark.parametrize("rest", ["", "conflicts: merge\n"], ids=["plain", "ledger"])
 def test_f56_a_dropped_dead_letter_takes_its_hold_along(rest: str, make: Make) -> None:
     """Nothing waits any more, in the control store or in the ledger, so that nothing is queued

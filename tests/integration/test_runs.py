@@ -1,4 +1,6 @@
-"""Runs of one mapping, from one SQLite file to another: what a user meets day by day."""
+"""Runs of one mapping, from one SQLite file to another: what a user meets day by day. What must
+hold of every database is shown for each.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,16 @@ from syncline.errors import GuardStopped, InputError, LeaseHeld, MappingErrors, 
 from syncline.run import opened
 from syncline.store.store import Store
 from syncline.sync import Cancelled
-from tests.integration.project_bench import DELTA, FIELDS, Make, in_step, now, person
+from tests.integration.project_bench import (
+    DELTA,
+    FIELDS,
+    SQL,
+    Make,
+    everywhere,
+    in_step,
+    now,
+    person,
+)
 
 # --- going on ---
 
@@ -35,6 +46,7 @@ run(Project.find(explicit=Path(sys.argv[1])), "people", RunOptions(batch_size=10
 """
 
 
+@everywhere()
 def test_f13_a_full_sync_killed_in_the_middle_goes_on_from_its_last_batch(make: Make) -> None:
     """After `kill -9` at six of ten batches the next run reads the other forty records, and the
     copy is exact.
@@ -50,6 +62,7 @@ def test_f13_a_full_sync_killed_in_the_middle_goes_on_from_its_last_batch(make: 
     assert in_step(bench)
 
 
+@everywhere()
 def test_f50_what_changes_behind_a_killed_full_sync_comes_with_the_next_delta(make: Make) -> None:
     """A record of a batch already in changes before the run goes on: the delta brings it."""
     bench = make(100)
@@ -72,6 +85,7 @@ def test_a_cancelled_run_ends_between_batches_and_is_gone_on_with(make: Make) ->
     assert in_step(bench)
 
 
+@everywhere()
 def test_f20_a_second_run_is_refused_and_told_who_holds_the_lease(make: Make) -> None:
     """Two runs of one mapping at once: the second writes nothing."""
     bench = make(100)
@@ -83,6 +97,7 @@ def test_f20_a_second_run_is_refused_and_told_who_holds_the_lease(make: Make) ->
     assert bench.run(on_progress=second).inserted == 100
 
 
+@everywhere()
 def test_f21_a_run_whose_lease_was_taken_writes_nothing_more(make: Make) -> None:
     """A run frozen past its lease finds a newer epoch and stops before its next write."""
     bench = make(100)
@@ -117,6 +132,7 @@ def test_the_lease_of_a_dead_process_of_this_machine_need_not_run_out(make: Make
 # --- guards ---
 
 
+@everywhere()
 def test_f46_deletes_above_the_guard_stop_before_the_first_delete(make: Make) -> None:
     """Half of the source is gone: nothing is deleted until it is allowed by name."""
     bench = make(100, rest="deletes: {mode: mirror, guard: 5%}\n")
@@ -131,45 +147,78 @@ def test_f46_deletes_above_the_guard_stop_before_the_first_delete(make: Make) ->
     assert in_step(bench)
 
 
+@everywhere(SQL)
 @pytest.mark.parametrize("mode", ["delta", "full"])
 def test_f46_a_source_that_is_suddenly_empty_stops_the_run(mode: Any, make: Make) -> None:
     """Every record gone at once is an accident until said otherwise."""
     bench = make(100, rest="deletes: mirror\n")
     bench.run()
-    bench.source.sql("delete from people")
+    bench.source.remove(*range(100))
     with pytest.raises(GuardStopped) as stopped:
         bench.run(mode=mode)
     assert stopped.value.reason == "empty-source"
     assert len(bench.target.rows()) == 100
 
 
+@everywhere(["mongo"])
+@pytest.mark.parametrize(
+    ("types", "told"),
+    [
+        (", types: {_id: bigint, name: text, updated_at: timestamptz}", "--allow empty-source"),
+        (", types: {name: text, updated_at: timestamptz}", "source: {types: {_id: TYPE}}"),
+        ("", "Give its type"),
+    ],
+    ids=["declared", "key not declared", "nothing declared"],
+)
+def test_f46_a_collection_that_is_suddenly_empty_stops_the_run(
+    types: str, told: str, make: Make
+) -> None:
+    """By the guard where the types are written down; else already by the mapping, since an empty
+    collection shows no field.
+    """
+    bench = make(100, rest="deletes: mirror\n", fields="  name: name\n")
+    path = bench.folder / "mappings" / "people.yaml"
+    path.write_text(path.read_text().replace("collection: people}", f"collection: people{types}}}"))
+    bench.run()
+    bench.source.remove(*range(100))
+    with pytest.raises((GuardStopped, MappingErrors)) as stopped:
+        bench.run()
+    assert told in f"{stopped.value} {stopped.value.hint}"
+    assert len(bench.target.rows()) == 100
+
+
+@everywhere()
 def test_f60_first_contact_with_many_differing_records_stops_at_the_guard(make: Make) -> None:
     """A thousand conflicts at once are no queue: the run stops with the choices."""
-    bench = make(0, rest="conflicts: {strategy: manual, guard: 20%}\n")
+    bench = make(1, rest="conflicts: {strategy: manual, guard: 20%}\n")
     bench.run()
-    bench.source.put(*(person(key, updated_at=now()) for key in range(1000)))
-    bench.target.put(*(person(key, name="Other") for key in range(1000)))
+    bench.source.put(*(person(key, updated_at=now()) for key in range(1, 1001)))
+    bench.target.put(*(person(key, name="Other") for key in range(1, 1001)))
     with pytest.raises(GuardStopped) as stopped:
         bench.run()
     assert stopped.value.reason == "conflicts"
     assert "first_contact" in stopped.value.hint
 
 
+@everywhere(SQL)
 def test_f54_a_changed_key_stops(make: Make) -> None:
     """The baselines are of the old key: no run can use them."""
     bench = make(10, rest="conflicts: merge\n")
-    bench.source.sql("alter table people add column code text")
-    bench.source.sql("update people set code = 'c' || id")
+    bench.source.sql("alter table people add column code bigint")
+    bench.source.sql("update people set code = id + 100")
     bench.run()
     path = bench.folder / "mappings" / "people.yaml"
     path.write_text(path.read_text().replace("key: {id: id}", "key: {id: code}"))
-    with pytest.raises((GuardStopped, MappingErrors)):
+    with pytest.raises(GuardStopped, match="the key of the mapping changed") as stopped:
         bench.run()
+    assert stopped.value.reason == "schema"
+    assert set(bench.target.rows()) == set(range(10))
 
 
 # --- changed mappings ---
 
 
+@everywhere()
 def test_f54_a_changed_expression_is_written_without_a_storm_of_conflicts(make: Make) -> None:
     """The rebase writes the new expression where the target was not edited, and keeps edits of
     other fields.
@@ -187,6 +236,7 @@ def test_f54_a_changed_expression_is_written_without_a_storm_of_conflicts(make: 
     assert rows[3]["city"] == "Edited"
 
 
+@everywhere(SQL)
 def test_f54_a_field_added_to_the_mapping_is_filled(make: Make) -> None:
     """The new field was NULL on the target: it is written, and nothing contests."""
     bench = make(50, rest="conflicts: manual\n", fields=FIELDS.replace("  city: city\n", ""))
@@ -198,6 +248,7 @@ def test_f54_a_field_added_to_the_mapping_is_filled(make: Make) -> None:
     assert in_step(bench)
 
 
+@everywhere()
 def test_f52_a_record_that_leaves_where_is_gone(make: Make) -> None:
     """It was read, and does not satisfy `where` any more: its copy is deleted; one never in scope
     never arrives.
@@ -213,6 +264,7 @@ def test_f52_a_record_that_leaves_where_is_gone(make: Make) -> None:
 # --- dead letters ---
 
 
+@everywhere()
 def test_f25_one_poison_record_in_a_thousand_becomes_a_dead_letter(make: Make) -> None:
     """999 land; the one is kept whole with its error, and lands by itself once mended at the
     source.
@@ -319,6 +371,7 @@ def test_soft_deletes_into_a_table_that_the_run_creates(make: Make) -> None:
     assert bench.target.sql("select id from copy where deleted_at is not null") == []
 
 
+@everywhere()
 def test_f25_a_dead_letter_of_a_mapping_without_a_ledger_goes_when_its_record_lands(
     make: Make,
 ) -> None:
