@@ -14,16 +14,20 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 
 from syncline.testing import servers
 from syncline.testing.servers import Kind, Server, Unavailable
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
 KINDS: tuple[Kind, ...] = get_args(Kind)
 BROWSER = "chromium"
-"""May be required too: `tests/browser` says whether it was there."""
+"""May be required too."""
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 NewDatabase = Callable[[str], str]
 """Gives the URL of a new, empty database of a kind: postgres, mariadb, sqlite or mongo."""
@@ -178,6 +182,28 @@ def mariadb_server(request: pytest.FixtureRequest) -> Server:
 def mongo_server(request: pytest.FixtureRequest) -> Server:
     """The MongoDB server of this session."""
     return request.config.stash[SERVERS].get("mongo")
+
+
+@pytest.fixture(scope="session")
+def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
+    """One Chromium for the session: SYNCLINE_CHROMIUM, else what is installed."""
+    held = request.config.stash[SERVERS]
+    named = os.environ.get("SYNCLINE_CHROMIUM")
+    path = named or next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        reason = f"no Chromium: none of {', '.join(BROWSERS)} is installed"
+        held.tell({BROWSER: [f"none: {reason}"]})
+        if BROWSER in held.required:
+            pytest.fail(f"SYNCLINE_REQUIRE names {BROWSER}, but: {reason}", pytrace=False)
+        pytest.skip(reason)
+    from playwright.sync_api import sync_playwright  # few sessions need it
+
+    with sync_playwright() as playwright:
+        # Root, as in a container, can't have Chromium's sandbox.
+        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        held.tell({BROWSER: [f"Chromium {started.version}"]})
+        yield started
+        started.close()
 
 
 @pytest.fixture

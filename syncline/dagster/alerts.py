@@ -7,13 +7,14 @@ run nor another sensor waits for the receiver.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import dagster as dg
 
+from syncline.dagster.automation import MAPPING_TAG
 from syncline.errors import InputError
 from syncline.mapping.model import Mapping
 from syncline.project import Project
@@ -26,11 +27,11 @@ ALERTS: Final = "alerts_sensor"
 _LONGEST_ERROR: Final = 1000
 
 
-def failed_sensor(root: Path) -> dg.SensorDefinition:
-    """Puts every run that failed for good into the outbox, once."""
+def failed_sensor(root: Path, mappings: Collection[str], prefix: str) -> dg.SensorDefinition:
+    """Puts every run of these mappings that failed for good into the outbox, once."""
 
     @dg.run_failure_sensor(  # pyright: ignore[reportUnknownMemberType] (PathLike, as above)
-        name=FAILED,
+        name=prefix + FAILED,
         minimum_interval_seconds=10,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=f"Tells {ALERT_URL} of runs that failed.",
@@ -41,7 +42,9 @@ def failed_sensor(root: Path) -> dg.SensorDefinition:
         if receiver is None:
             return dg.SkipReason(f"{ALERT_URL} is not set")
         run = context.dagster_run
-        names = sorted(key.path[-1] for key in run.asset_selection or ())
+        names = sorted(mappings_of(run).intersection(mappings))
+        if not names:
+            return dg.SkipReason("the run is of no mapping")
         data: dict[str, Any] = {
             "run": run.run_id,
             "mappings": names,
@@ -55,6 +58,16 @@ def failed_sensor(root: Path) -> dg.SensorDefinition:
     return failed
 
 
+def mappings_of(run: dg.DagsterRun) -> set[str]:
+    """The mappings that a run syncs, backfills or checks, and whatever else it has as assets."""
+    keys = set(run.asset_selection or ())
+    keys |= {check.asset_key for check in run.asset_check_selection or ()}
+    named = {key.path[-1] for key in keys}
+    if MAPPING_TAG in run.tags:  # NAME_full is a job of steps, without assets
+        named.add(run.tags[MAPPING_TAG])
+    return named
+
+
 def _error_of(context: dg.RunFailureSensorContext) -> str:
     """What the failed step says, else what Dagster says of the run."""
     for event in context.get_step_failure_events():
@@ -66,12 +79,12 @@ def _error_of(context: dg.RunFailureSensorContext) -> str:
     return context.failure_event.message or "the run failed"
 
 
-def alerts_sensor(root: Path, mappings: Sequence[Mapping]) -> dg.SensorDefinition:
+def alerts_sensor(root: Path, mappings: Sequence[Mapping], prefix: str) -> dg.SensorDefinition:
     """Looks who is behind `max_lag:`, and sends what is due."""
     lags = {each.name: each.max_lag for each in mappings if each.max_lag is not None}
 
     @dg.sensor(  # pyright: ignore[reportUnknownMemberType] (PathLike without its argument)
-        name=ALERTS,
+        name=prefix + ALERTS,
         minimum_interval_seconds=15,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=f"Tells {ALERT_URL} of mappings behind `max_lag:`, and sends what is due.",

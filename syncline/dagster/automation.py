@@ -13,6 +13,8 @@ from syncline.mapping.model import Mapping
 
 CONNECTION_TAG: Final = "syncline_connection"
 """Before the `/` of the tags that name the connections of an asset, and of a run."""
+MAPPING_TAG: Final = "syncline/mapping"
+"""The tag of a run of one mapping, with its name."""
 SENSOR: Final = "after_sensor"
 _SHORTEST_WINDOW: Final = timedelta(minutes=1)
 """Dagster takes no freshness policy below this."""
@@ -51,14 +53,14 @@ def freshness_of(mapping: Mapping) -> dg.FreshnessPolicy | None:
 
 
 def sensor_of(
-    mappings: Sequence[Mapping], keys: MappingOf[str, dg.AssetKey]
+    mappings: Sequence[Mapping], keys: MappingOf[str, dg.AssetKey], prefix: str
 ) -> dg.AutomationConditionSensorDefinition | None:
     """The switch of all mappings that have a condition; None where none has. It is off at first."""
     watched = [keys[each.name] for each in mappings if condition_of(each, keys) is not None]
     if not watched:
         return None
     return dg.AutomationConditionSensorDefinition(
-        SENSOR,
+        prefix + SENSOR,
         target=dg.AssetSelection.assets(*watched),
         default_status=dg.DefaultSensorStatus.STOPPED,
         minimum_interval_seconds=10,

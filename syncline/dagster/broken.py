@@ -80,12 +80,12 @@ def asset_of_broken(broken: Broken) -> dg.AssetsDefinition:
     return run
 
 
-def sensor_of(found: Sequence[Broken]) -> dg.SensorDefinition:
+def sensor_of(found: Sequence[Broken], prefix: str) -> dg.SensorDefinition:
     """Reports the failed checks without a run, once for each change of what is wrong."""
     state = hashlib.sha256("\n".join(f"{b.name} {b.told}" for b in found).encode()).hexdigest()
 
     @dg.sensor(  # pyright: ignore[reportUnknownMemberType] (PathLike without its argument)
-        name=SENSOR,
+        name=prefix + SENSOR,
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Shows mappings that do not load as failed checks.",

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from syncline import scaffold
 from syncline.connections import FILE
 from syncline.dagster.definitions import build_definitions
+from syncline.dagster.load import asset_name
 from syncline.dagster.pools import register_pools
 from syncline.project import Project
 
@@ -62,6 +63,8 @@ class SyncMapping(dg.Component, dg.Model, dg.Resolvable):
         Raises InputError where there is no such project, or no mapping of a name.
         """
         project = Project.find(explicit=Path(context.path) / self.project)
-        definitions = build_definitions(project, only=self.mappings)
+        # Several of them may stand in one Dagster project, which wants other names for sensors.
+        prefix = asset_name(Path(context.path).name) + "_"
+        definitions = build_definitions(project, only=self.mappings, prefix=prefix)
         register_pools(definitions)
         return definitions

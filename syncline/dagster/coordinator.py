@@ -20,9 +20,8 @@ from dagster._core.run_coordinator.queued_run_coordinator import (
 from dagster._core.storage.tags import BACKFILL_ID_TAG, PRIORITY_TAG
 from dagster._serdes import ConfigurableClassData
 
-from syncline.dagster.automation import CONNECTION_TAG
+from syncline.dagster.automation import CONNECTION_TAG, MAPPING_TAG
 
-MAPPING_TAG: Final = "syncline/mapping"
 BEHIND: Final = "-1"
 """The priority of a backfill's runs, and of all but one of a mapping's that wait: however many of
 those there are, other mappings are not behind them."""

@@ -59,6 +59,7 @@ def build_definitions(
     executor: dg.ExecutorDefinition | None = None,
     retry_policy: dg.RetryPolicy = RETRIES,
     only: Collection[str] | None = None,
+    prefix: str = "",
 ) -> dg.Definitions:
     """A project's mappings as Definitions, to be used as they are or merged with others.
 
@@ -67,9 +68,11 @@ def build_definitions(
     with its checks, dependencies, pool and schedule; the tables that are only read are external
     assets; sensors watch them all. A mapping that does not load becomes an asset of the group
     `broken`, with a failing check that says why. The retry policy is for what may pass; nothing
-    else is retried. No database is opened.
+    else is retried. No database is opened. The names of the sensors begin with `prefix`, so that
+    one code location can have the mappings of several projects.
     """
-    return parts_of(project, retry_policy=retry_policy, only=only).definitions(executor)
+    parts = parts_of(project, retry_policy=retry_policy, only=only, prefix=prefix)
+    return parts.definitions(executor)
 
 
 def parts_of(
@@ -77,6 +80,7 @@ def parts_of(
     *,
     retry_policy: dg.RetryPolicy = RETRIES,
     only: Collection[str] | None = None,
+    prefix: str = "",
 ) -> Parts:
     """The parts that `build_definitions` puts together; raises as it does."""
     if not isinstance(project, Project):
@@ -101,8 +105,8 @@ def parts_of(
             broken.append(Broken(name, path, (f"{mapping.where_is()}: Dagster: {refused}",)))
     shown = [one for one in broken if only is None or one.path.stem in only]
     parts.assets += map(asset_of_broken, shown)
-    parts.sensors += sensors_of(project, right, keys)
-    parts.sensors += [sensor_of(shown)] if shown else []
+    parts.sensors += sensors_of(project, right, keys, prefix)
+    parts.sensors += [sensor_of(shown, prefix)] if shown else []
     taken = {key for asset in parts.assets for key in asset.keys}
     chosen = {name: one for name, one in named.items() if only is None or name in only}
     parts.sources += sources_of(project, chosen, upstream, seen, taken)

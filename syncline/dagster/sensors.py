@@ -30,15 +30,18 @@ _RUN_KEY_TAG: Final = "dagster/run_key"
 _NOT_BEGUN: Final = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED]
 
 
-def settled_sensor(root: Path, mappings: MappingOf[str, Mapping]) -> dg.SensorDefinition:
+def settled_sensor(
+    root: Path, mappings: MappingOf[str, Mapping], prefix: str
+) -> dg.SensorDefinition:
     """Runs a mapping when conflicts of it were decided: the run writes the decisions.
 
     One run for all that was decided by then; where that run fails, the next one of the mapping
     writes them.
     """
+    sensor = prefix + SETTLED
 
     @dg.sensor(  # pyright: ignore[reportUnknownMemberType] (PathLike without its argument)
-        name=SETTLED,
+        name=sensor,
         target=dg.AssetSelection.assets(*mappings),
         minimum_interval_seconds=10,
         default_status=dg.DefaultSensorStatus.RUNNING,
@@ -48,9 +51,7 @@ def settled_sensor(root: Path, mappings: MappingOf[str, Mapping]) -> dg.SensorDe
         with Store.open(Project(root).store_url) as store:
             last = datetime.now(UTC) - UNDO
             decided = {name: at for name, at in store.settled().items() if at <= last}
-        asked = [
-            name for name in decided if name in mappings and not _waits(context, name, SETTLED)
-        ]
+        asked = [name for name in decided if name in mappings and not _waits(context, name, sensor)]
         for name in sorted(asked):
             run_key = f"{name} {decided[name].isoformat()}"
             yield _run_of(mappings[name], run_key)
@@ -60,16 +61,19 @@ def settled_sensor(root: Path, mappings: MappingOf[str, Mapping]) -> dg.SensorDe
     return settled
 
 
-def webhooks_sensor(root: Path, mappings: MappingOf[str, Mapping]) -> dg.SensorDefinition:
+def webhooks_sensor(
+    root: Path, mappings: MappingOf[str, Mapping], prefix: str
+) -> dg.SensorDefinition:
     """Runs a mapping that webhooks came in for; one run answers all that are there by then.
 
     A message is answered once there is a run with its id as key, and not before: a daemon that dies
     in between asks again, and Dagster makes no second run for a key. While a run waits in the queue
     there is no other: those that come meanwhile get the next one.
     """
+    sensor = prefix + WEBHOOKS
 
     @dg.sensor(  # pyright: ignore[reportUnknownMemberType] (PathLike without its argument)
-        name=WEBHOOKS,
+        name=sensor,
         target=dg.AssetSelection.assets(*mappings),
         minimum_interval_seconds=5,
         default_status=dg.DefaultSensorStatus.RUNNING,
@@ -85,7 +89,7 @@ def webhooks_sensor(root: Path, mappings: MappingOf[str, Mapping]) -> dg.SensorD
         ready = {
             name: message
             for name, message in waiting.items()
-            if name in mappings and not _waits(context, name, WEBHOOKS)
+            if name in mappings and not _waits(context, name, sensor)
         }
         if not ready and not asked:
             return dg.SkipReason("no webhook waits for a run")

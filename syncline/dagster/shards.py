@@ -16,6 +16,7 @@ import dagster as dg
 from pydantic import Field
 
 from syncline.dagster.asset import op_of, pool_of
+from syncline.dagster.automation import MAPPING_TAG
 from syncline.dagster.config import MAX_BATCH, Allow
 from syncline.dagster.load import asset_name
 from syncline.dagster.metadata import metadata_of, progress_line, warnings_of
@@ -110,7 +111,7 @@ def job_of(
 
     return full.to_job(  # pyright: ignore[reportUnknownMemberType] (PathLike without its argument)
         description=f"A full sync of {name} by {mapping.workers} workers or more, in shards.",
-        tags={"syncline/mapping": name},
+        tags={MAPPING_TAG: name},
     )
 
 

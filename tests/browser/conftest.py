@@ -1,45 +1,16 @@
-"""Chromium, as its user meets the review app: skipped by name where there is none."""
+"""The review app as its user meets it, in Chromium."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from tests.browser.review_bench import ReviewBench, Serving
-from tests.conftest import BROWSER, SERVERS
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
 Open = Callable[..., Page]
-
-
-def executable() -> str | None:
-    """The browser: SYNCLINE_CHROMIUM, else what is installed."""
-    named = os.environ.get("SYNCLINE_CHROMIUM")
-    return named or next(filter(None, map(shutil.which, NAMES)), None)
-
-
-@pytest.fixture(scope="session")
-def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
-    """One Chromium for the session."""
-    held = request.config.stash[SERVERS]
-    path = executable()
-    if path is None:
-        reason = f"no Chromium: none of {', '.join(NAMES)} is installed"
-        held.tell({BROWSER: [f"none: {reason}"]})
-        if BROWSER in held.required:
-            pytest.fail(f"SYNCLINE_REQUIRE names {BROWSER}, but: {reason}", pytrace=False)
-        pytest.skip(reason)
-    with sync_playwright() as playwright:
-        # Root, as in a container, can't have Chromium's sandbox.
-        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        held.tell({BROWSER: [f"Chromium {started.version}"]})
-        yield started
-        started.close()
 
 
 @pytest.fixture

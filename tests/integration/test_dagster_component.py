@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import json
+import os
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -74,6 +78,53 @@ def test_a_scaffold_without_a_project_makes_one_to_begin_with(
             assert (
                 dg.AssetKey("customers") in definitions.resolve_asset_graph().get_all_asset_keys()
             )
+
+
+def dg_of(project: Path, *words: str) -> str:
+    """What `dg` prints in a project of Dagster's."""
+    environment = os.environ | {
+        "PYTHONPATH": f"{ROOT}:{project / 'src'}",
+        "SOURCE_URL": "sqlite:///shop.db",
+        "TARGET_URL": "sqlite:///app.db",
+    }
+    ended = subprocess.run(
+        [Path(sys.executable).parent / "dg", *words],
+        cwd=project, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+@pytest.mark.slow
+def test_dg_scaffolds_mappings_in_a_project_of_dagsters(tmp_path: Path) -> None:
+    """`dg scaffold defs` in a project as Dagster makes one: a new project of mappings beside its
+    `defs.yaml`, and one that is there already; `dg list defs` has the mappings of both.
+    """
+    (tmp_path / "pyproject.toml").write_text(
+        '[project]\nname = "shop"\nversion = "1"\nrequires-python = ">=3.11"\n'
+        '[tool.dg]\ndirectory_type = "project"\n[tool.dg.project]\nroot_module = "shop"\n'
+    )
+    defs = tmp_path / "src" / "shop" / "defs"
+    defs.mkdir(parents=True)
+    (defs.parent / "__init__.py").touch()
+    (defs.parent / "definitions.py").write_text(
+        "from pathlib import Path\nfrom dagster import definitions, load_from_defs_folder\n\n"
+        "@definitions\ndef defs():\n"
+        "    return load_from_defs_folder(path_within_project=Path(__file__).parent)\n"
+    )
+    component = "syncline.dagster.SyncMapping"
+    dg_of(tmp_path, "scaffold", "defs", component, "people")
+    example = defs / "people" / "mappings" / "customers.yaml.example"
+    example.rename(example.with_name("customers.yaml"))
+    bench = DagsterBench(tmp_path / "there")
+    bench.write("orders", CUSTOMERS.replace("users", "orders"))
+    bench.write("others", CUSTOMERS.replace("users", "others"))
+    dg_of(
+        tmp_path, "scaffold", "defs", component, "orders",
+        "--project", str(bench.root), "--mappings", "orders",
+    )  # fmt: skip
+    found = json.loads(dg_of(tmp_path, "list", "defs", "--json"))["assets"]
+    assert {each["asset_key"] for each in found if each["is_executable"]} == {"customers", "orders"}
 
 
 def test_a_mapping_that_is_not_there_is_told(tmp_path: Path) -> None:

@@ -324,15 +324,15 @@ def test_the_code_location_loads_the_project_that_is_named(
         runpy.run_module("pipelines.definitions")
 
 
-def test_a_hundred_mappings_load_in_a_few_seconds(bench: DagsterBench) -> None:
+def test_two_hundred_mappings_load_in_two_seconds(bench: DagsterBench) -> None:
     """Definitions of many mappings load fast enough to be reloaded after each edit."""
-    for number in range(100):
+    for number in range(200):
         after = f"after: [m{number - 1:03}]\n" if number % 10 else ""
         bench.write(f"m{number:03}", more=f'schedule: "*/5 * * * *"\n{after}')
-    began = time.monotonic()
+    began = time.process_time()
     definitions = build_definitions(Project(bench.root))
     dg.Definitions.validate_loadable(definitions)
-    took = time.monotonic() - began
-    assert len(specs(definitions)) == 101  # with their source
-    assert len(list(definitions.schedules or ())) == 100
-    assert took < 10, f"{took:.1f} s"  # some 1.5 s on a quiet machine
+    took = time.process_time() - began
+    assert len(specs(definitions)) == 201  # with their source
+    assert len(list(definitions.schedules or ())) == 200
+    assert took < 10, f"{took:.1f} s"  # 1.5 s where this process has a core for itself

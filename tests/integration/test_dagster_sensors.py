@@ -255,25 +255,53 @@ def data_of(message: Message) -> dict[str, object]:
     return json.loads(message.body)["data"]
 
 
-@pytest.mark.usefixtures("receiver")
-def test_a_run_that_failed_is_told_once(
-    bench: DagsterBench, instance: dg.DagsterInstance, store: Store
+def tell(
+    bench: DagsterBench, instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult
 ) -> None:
-    """With the mapping, the run, and what went wrong."""
-    bench.sql("shop", "drop table customers")
-    definitions = bench.definitions()
-    result = bench.run(instance, "customers")
-    assert not result.success
+    """What Dagster does after a failed run."""
     (event,) = [each for each in result.all_events if each.is_failure and each.is_job_event]
-    sensor = definitions.resolve_sensor_def("failed_runs_sensor")
     context = dg.build_run_status_sensor_context(
         sensor_name="failed_runs_sensor",
         dagster_event=event,
         dagster_instance=instance,
         dagster_run=result.dagster_run,
     ).for_run_failure()
+    bench.definitions().resolve_sensor_def("failed_runs_sensor")(context)
+
+
+@pytest.mark.usefixtures("receiver")
+def test_a_failed_run_is_told_with_its_mapping_and_those_of_others_are_not(
+    bench: DagsterBench, instance: dg.DagsterInstance, store: Store
+) -> None:
+    """A full sync by shards is a job without assets; a job of the user's own is no concern."""
+    bench.write("customers", more="workers: 2\n")
+    bench.sql("shop", "drop table customers")
+    full = bench.definitions().resolve_job_def("customers_full")
+    tell(bench, instance, full.execute_in_process(instance=instance, raise_on_error=False))
+
+    @dg.op
+    def theirs() -> None:
+        raise dg.Failure("no")
+
+    @dg.job
+    def own() -> None:
+        theirs()
+
+    tell(bench, instance, own.execute_in_process(instance=instance, raise_on_error=False))
+    assert [(each.kind, each.mapping) for each in store.outbox.listed()] == [
+        ("run.failed", "customers")
+    ]
+
+
+@pytest.mark.usefixtures("receiver")
+def test_a_run_that_failed_is_told_once(
+    bench: DagsterBench, instance: dg.DagsterInstance, store: Store
+) -> None:
+    """With the mapping, the run, and what went wrong."""
+    bench.sql("shop", "drop table customers")
+    result = bench.run(instance, "customers")
     for _ in range(2):
-        sensor(context)
+        tell(bench, instance, result)
     (message,) = store.outbox.listed()
     assert (message.kind, message.mapping) == ("run.failed", "customers")
     told = data_of(message)
