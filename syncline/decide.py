@@ -17,20 +17,21 @@ import pyarrow as pa
 import structlog
 
 from syncline import arrow, ledger
-from syncline.baseline import DEAD, NOT_HELD, decode_key, prints_of
-from syncline.batch import Batch, Seen, Shape, gone_batch, see
+from syncline.baseline import DEAD, NOT_HELD, decode_key
+from syncline.batch import Batch, Shape, gone_batch, see
 from syncline.classify import Presence
 from syncline.conflict import Conflict, Kind, Resolution
+from syncline.decided import holds_already, lost_to, written_before
 from syncline.endpoints.base import ROW, Mask, SourceBatch, Transaction
 from syncline.errors import InputError
 from syncline.gone import target_keys
 from syncline.log import redacted
 from syncline.read import page
 from syncline.review.mask import shown_text
-from syncline.review.queue import after, resolution, result
+from syncline.review.queue import resolution
 from syncline.run import Opened, opened, terms_of
 from syncline.settle import Outcome, prints_text, settle
-from syncline.store.model import AuditEntry, Decision, Entry, State, Waiting
+from syncline.store.model import Decision, Entry, State, Waiting
 from syncline.store.store import Store
 
 if TYPE_CHECKING:
@@ -117,11 +118,18 @@ def under_lease(project: Project, name: str, mode: str) -> Generator[Syncing]:
 
 
 def write_decided(syncing: Syncing) -> int:
-    """Write what people decided; how many decisions landed."""
+    """Write what people decided; how many decisions landed.
+
+    What a run that died had written is not written again, and what it had refused is looked at
+    again.
+    """
     entries = syncing.store.decided(syncing.run.name)
     landed = 0
     for start in range(0, len(entries), BATCH):
-        by_key = {entry.ledger_key: entry for entry in entries[start : start + BATCH]}
+        part = entries[start : start + BATCH]
+        before = _tell_written(syncing, part)
+        landed += len(before)
+        by_key = {entry.ledger_key: entry for entry in part if entry.id not in before}
         gone = {key for key, entry in by_key.items() if entry.kind is Kind.UPDATE_DELETE}
         absent = set(by_key)
         for batch in reread(syncing, list(by_key), may_be_gone=gone):
@@ -129,7 +137,39 @@ def write_decided(syncing: Syncing) -> int:
             absent -= {str(key) for key in batch.ledger_keys.to_pylist()}
         if absent and not syncing.run.sees_gone:  # else reconcile proves it, and asks again
             _source_left(syncing, [by_key[key] for key in absent])
+    _look_again(syncing)
     return landed
+
+
+def _tell_written(syncing: Syncing, entries: Sequence[Entry]) -> set[int]:
+    """Say of decisions that they are applied, which a run wrote and died; their numbers."""
+    keys = ledger_keys_of(syncing.run, [entry.ledger_key for entry in entries])
+    with syncing.run.target.begin(syncing.run.spec, write=False) as tx:
+        found = written_before(tx, keys, entries, syncing.terms.shape)
+    if found:
+        _applied(syncing, found)
+    return {entry.id for entry in found}
+
+
+def _applied(syncing: Syncing, entries: Sequence[Entry]) -> None:
+    losers = [lost_to(entry, syncing.run_id) for entry in entries]
+    syncing.store.mark_applied(entries, syncing.run_id, losers)
+
+
+def _look_again(syncing: Syncing) -> None:
+    """Read both sides of stale conflicts: whoever found them stale died before it could queue what
+    the sides hold now.
+    """
+    name = syncing.run.name
+    stale = syncing.store.conflicts(mapping=name, state=State.STALE, limit=1_000_000)
+    for start in range(0, len(stale), BATCH):
+        part = stale[start : start + BATCH]
+        gone = {entry.ledger_key for entry in part if entry.kind is Kind.UPDATE_DELETE}
+        for batch in reread(syncing, [entry.ledger_key for entry in part], may_be_gone=gone):
+            outcome = syncing.transact(lambda tx, batch=batch: settle(tx, batch, syncing.terms))
+            waits = {one.ledger_key for one in (*outcome.waiting, *outcome.letters)}
+            agree = [str(key) for key in batch.ledger_keys.to_pylist() if str(key) not in waits]
+            syncing.store.supersede(name, agree, syncing.run_id, "settled without the decision")
 
 
 def _source_left(syncing: Syncing, entries: Sequence[Entry]) -> None:
@@ -157,9 +197,8 @@ def _write(syncing: Syncing, batch: Batch, entries: Mapping[str, Entry]) -> int:
     }
     left |= {entry.ledger_key for entry in stale}
     done = [entries[key] for key in keys if key not in left]
-    # After the commit: a run that dies in between finds the decision written, and says so.
-    syncing.store.audit([lost_to(entry, syncing.run_id) for entry in done])
-    syncing.store.mark_applied([entry.id for entry in done], syncing.run_id)
+    # After the commit: if we die in between, the next run finds the decision written, and says so.
+    _applied(syncing, done)
     _refused_again(syncing, [w for w in outcome.waiting if w.ledger_key in entries], entries, stale)
     waits = {waiting.ledger_key for waiting in outcome.waiting}
     agree = [entry.ledger_key for entry in stale if entry.ledger_key not in waits]
@@ -197,6 +236,7 @@ def _still_true(
     stale: list[Entry],
 ) -> dict[int, Resolution]:
     """The resolutions by row, of the decisions whose two sides are still what the person saw."""
+    types = syncing.terms.shape.fields
     seen = see(tx, batch, syncing.terms.shape)
     decided: dict[int, Resolution] = {}
     for row, key in enumerate(keys):
@@ -210,7 +250,7 @@ def _still_true(
             continue
         try:
             answer = resolution_of(decision, entry.conflict, batch.values.schema)
-            if target == decision.target_prints or _is_written(seen, row, entry, answer, syncing):
+            if target == decision.target_prints or holds_already(seen, row, entry, answer, types):
                 decided[row] = answer
             else:
                 stale.append(entry)
@@ -221,47 +261,6 @@ def _still_true(
             log.warning("a decision can't be written", conflict=entry.id, reason=reason)
             stale.append(entry)
     return decided
-
-
-def _is_written(seen: Seen, row: int, entry: Entry, answer: Resolution, syncing: Syncing) -> bool:
-    """Whether the target holds just what the decision leaves behind: a run wrote it, and died
-    before it could say so.
-    """
-    wanted = after(entry.conflict, answer)
-    if wanted is None or not seen.target[row]:
-        return wanted is None and not seen.target[row]
-    types = syncing.terms.shape.fields
-    try:
-        columns = {name: pa.array([wanted.get(name)], of.arrow) for name, of in types.items()}
-        prints = prints_of(pa.table(columns), types)
-    except (pa.ArrowException, TypeError, ValueError, OverflowError):
-        return False
-    return bool((prints[0] == seen.prints[row]).all())
-
-
-def lost_to(entry: Entry, run_id: str) -> AuditEntry:
-    """What the audit log says of a decision: who, why, which side won, and what lost.
-
-    Of a field that got a value of the person's own both sides lost.
-    """
-    made = entry.decision
-    take = "" if made is None else made.take
-    given = {} if made is None else {**made.values, **made.sides}
-    then = None if made is None else result(entry, made)
-    lost: dict[str, Any] = {}
-    if then is None or entry.target is None or entry.source is None:
-        kept = then is not None and entry.target is not None
-        lost = dict((entry.source if kept or take == "target" else entry.target) or {})
-    else:
-        for name in sorted(entry.contested | given.keys()):
-            sides = (entry.source.get(name), entry.target.get(name))
-            if then.get(name) in sides:
-                lost[name] = sides[1] if then.get(name) == sides[0] else sides[0]
-            else:
-                lost[name] = {"source": sides[0], "target": sides[1]}
-    by, note = (made.user, made.note) if made else ("", "")
-    winner = "fields" if given else take
-    return AuditEntry(entry.mapping, entry.key, run_id, entry.kind.value, by, winner, lost, note)
 
 
 def resolution_of(decision: Decision, conflict: Conflict, schema: pa.Schema) -> Resolution:

@@ -160,7 +160,7 @@ def _settle(
             source=None if batch.presence[row] == Presence.GONE else sources[i],
             target=target,
             contested=frozenset(n for j, n in enumerate(names) if contested[row, j]),
-            source_moved=frozenset(n for j, n in enumerate(names) if verdict.write[row, j]),
+            source_moved=_source_moved(names, verdict, batch, seen, row),
             target_moved=_target_moved(names, batch, seen, contested, row)
             if target is not None
             else frozenset(),
@@ -195,6 +195,16 @@ def record_of(values: dict[str, Any], seen: Seen, row: int) -> dict[str, Any]:
         if misfit.row == row and misfit.field in values:
             values[misfit.field] = misfit.value
     return values
+
+
+def _source_moved(
+    names: Sequence[str], verdict: Verdict, batch: Batch, seen: Seen, row: int
+) -> frozenset[str]:
+    moved = verdict.write[row]
+    if verdict.effect[row] == Effect.DELETE_UPDATE:  # its record is judged as one, not by fields
+        b = seen.baselines
+        moved = b.known[row] & (batch.prints[row] != b.s[row])
+    return frozenset(name for j, name in enumerate(names) if moved[j])
 
 
 def _target_moved(

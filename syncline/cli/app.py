@@ -90,10 +90,13 @@ command(_rules, "remove")(rules.rules_remove)
 _conflicts.add_typer(_rules, name="rules")
 app.add_typer(_conflicts, name="conflicts")
 
-_dead_letters = group("List, show, replay and drop records that could not be mapped or written.")
+_dead_letters = group(
+    "List, show, mend, replay and drop records that could not be mapped or written."
+)
 command(_dead_letters, "list")(dead_letters.dead_letters_list)
 command(_dead_letters, "show")(dead_letters.dead_letters_show)
 command(_dead_letters, "replay")(dead_letters.dead_letters_replay)
+command(_dead_letters, "mend")(dead_letters.dead_letters_mend)
 command(_dead_letters, "drop")(dead_letters.dead_letters_drop)
 app.add_typer(_dead_letters, name="dead-letters")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from syncline.cli import show
-from syncline.cli.chosen import Limit, Offset, OneName
+from syncline.cli.chosen import Limit, Offset, OneName, one_of
 from syncline.cli.command import (
     JsonOption,
     YesOption,
@@ -20,6 +20,7 @@ from syncline.cli.command import (
     the_project,
     the_store,
 )
+from syncline.cli.resolve import UserOption, who
 from syncline.cli.run import failed, told
 from syncline.errors import InputError, SynclineError
 
@@ -98,12 +99,15 @@ def dead_letters_show(letter_id: Id, *, as_json: JsonOption = False) -> None:
     show.table(("column", "value"), list(letter.source.items()))
 
 
-def dead_letters_replay(ids: Ids = None, *, name: Of = None, as_json: JsonOption = False) -> None:
+def dead_letters_replay(
+    ids: Ids = None, *, name: Of = None, user: UserOption = None, as_json: JsonOption = False
+) -> None:
     """Read the sources again, and sync them.
 
     What goes through is no dead letter any more.
     """
     from syncline.decide import replay
+    from syncline.review.dead_letters import told_of
 
     project = the_project()
     with the_store(project) as store:
@@ -120,6 +124,7 @@ def dead_letters_replay(ids: Ids = None, *, name: Of = None, as_json: JsonOption
             continue
         told(summary, as_json=as_json)
         with the_store(project) as store:
+            store.audit(told_of(letters, "replayed", who(user)))
             left = {letter.id for letter in store.dead_letters(mapping, limit=_ALL)}
         _still(mapping, [letter for letter in letters if letter.id in left], len(letters))
     end(codes)
@@ -132,13 +137,48 @@ def _still(mapping: str, still: Sequence[DeadLetter], tried: int) -> None:
         note(f"{mapping}: a record without a key needs: syncline run {mapping} --full")
 
 
-def dead_letters_drop(
-    ids: Ids = None, *, name: Of = None, yes: YesOption = False, as_json: JsonOption = False
+def dead_letters_mend(
+    letter_id: Id,
+    *,
+    given: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="COLUMN=VALUE", help="The value that was meant; may be repeated."
+        ),
+    ] = None,
+    user: UserOption = None,
+    as_json: JsonOption = False,
 ) -> None:
+    """Sync a record with values of your own in the place of those that failed.
+
+    The source keeps its own: mend them there too, else the next full read fails on them again.
+    """
+    from syncline.review.dead_letters import replay_mended, told_of
+
+    project = the_project()
+    texts = one_of(given, "--set")
+    if not texts:
+        message = "which values? there is nothing to mend"
+        raise InputError(message, hint=f"syncline dead-letters mend {letter_id} --set COLUMN=VALUE")
+    with the_store(project) as store:
+        letter = store.dead_letter(letter_id)
+    told(replay_mended(project, letter, texts), as_json=as_json)
+    with the_store(project) as store:
+        store.audit(told_of([letter], "mended", who(user), ", ".join(sorted(texts))))
+        left = {one.id for one in store.dead_letters(letter.mapping, limit=_ALL)}
+    _still(letter.mapping, [letter] if letter_id in left else [], 1)
+
+
+def dead_letters_drop(
+    ids: Ids = None, *, name: Of = None, yes: YesOption = False, user: UserOption = None,
+    as_json: JsonOption = False,
+) -> None:  # fmt: skip
     """Forget dead letters.
 
     The records stay out of the target until their source changes.
     """
+    from syncline.review.dead_letters import told_of
+
     project = the_project()
     with the_store(project) as store:
         letters = _wanted(store, ids, name)
@@ -148,6 +188,8 @@ def dead_letters_drop(
         _dropped(project, mapping, [letter.id for letter in some])
         for mapping, some in _by_mapping(letters).items()
     )
+    with the_store(project) as store:
+        store.audit(told_of(letters, "dropped", who(user)))
     if as_json:
         show.line({"dropped": dropped})
     else:

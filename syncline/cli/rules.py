@@ -39,9 +39,10 @@ def rules_list(name: Name, *, as_json: JsonOption = False) -> None:
     project = the_project()
     rules = _rules(project, name)
     found = _settles(project, name, rules)
+    counts = [found.by_rule.get(rule.text, 0) for rule in rules]
+    rules = tuple(_shown(project, name, rule) for rule in rules)
     if as_json:
-        for number, rule in enumerate(rules, 1):
-            settles = found.by_rule.get(rule.text, 0)
+        for number, (rule, settles) in enumerate(zip(rules, counts, strict=True), 1):
             show.line({"number": number, **asdict(rule), "text": rule.text, "settles": settles})
         return
     if not rules:
@@ -50,8 +51,8 @@ def rules_list(name: Name, *, as_json: JsonOption = False) -> None:
     show.table(
         ("rule", "", "settles", "note"),
         [
-            (str(number), rule.text, found.by_rule.get(rule.text, 0), rule.note)
-            for number, rule in enumerate(rules, 1)
+            (str(number), rule.text, settles, rule.note)
+            for number, (rule, settles) in enumerate(zip(rules, counts, strict=True), 1)
         ],
     )
     typer.echo(f"together they would settle {found.would:,} of {found.of:,} open conflicts")
@@ -109,6 +110,7 @@ def rules_add(
         return
     path = rules_path(project.root, name)
     add_rule(path, rule)
+    _audited(project, name, rule, "added", user)
     note(f"{path}: the rule is written; runs settle by it from now on")
     if apply:
         _apply(project, name, yes=yes, user=user, as_json=as_json)
@@ -138,24 +140,53 @@ def _given(
     return Rule(field, when, take, value, Kind(kind) if kind else None, remark)
 
 
-def rules_remove(name: Name, number: Annotated[int, typer.Argument(metavar="NUMBER")]) -> None:
+def _audited(
+    project: Project, name: str, rule: Rule, what: Literal["added", "removed"], user: str | None
+) -> None:
+    from syncline.review.mask import masks_of
+    from syncline.review.whatif import told_rule
+
+    with the_store(project) as store:
+        store.audit([told_rule(name, rule, what, who(user), masks_of(project)(name))])
+
+
+def rules_remove(
+    name: Name,
+    number: Annotated[int, typer.Argument(metavar="NUMBER")],
+    *,
+    user: UserOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Forget a rule; what it settled stays as it is."""
     from syncline.rulebook import remove_rule, rules_path
 
     project = the_project()
     project.mapping(name)
     rule = remove_rule(rules_path(project.root, name), number)
-    typer.echo(f"forgotten: {rule.text}")
+    _audited(project, name, rule, "removed", user)
+    text = _shown(project, name, rule).text
+    if as_json:
+        show.line({"removed": text})
+    else:
+        typer.echo(f"forgotten: {text}")
+
+
+def _shown(project: Project, name: str, rule: Rule) -> Rule:
+    from syncline.review.mask import masks_of
+    from syncline.review.whatif import shown_rule
+
+    return shown_rule(rule, masks_of(project)(name))
 
 
 def rules_suggest(entry_id: Id, *, as_json: JsonOption = False) -> None:
     """Show the rules that a decision could become, and what each would settle."""
+    from syncline.review.mask import masks_of
     from syncline.review.whatif import suggested
 
     project = the_project()
     with the_store(project) as store:
         entry = store.conflict(entry_id)
-    found = suggested(entry)
+    found = suggested(entry, masks_of(project)(entry.mapping))
     if not found and not as_json:
         typer.echo(f"conflict {entry_id} has no decision that could become a rule")
         return

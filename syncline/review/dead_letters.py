@@ -1,11 +1,14 @@
-"""Dead letters mended by people: replayed with their values in the place of the source's own."""
+"""Dead letters in people's hands: replayed with their values in the place of the source's own, and
+who did what.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from syncline.errors import InputError
+from syncline.store.model import AuditEntry
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -13,7 +16,7 @@ if TYPE_CHECKING:
     from syncline.endpoints.base import SourceBatch
     from syncline.project import Project
     from syncline.run import Opened
-    from syncline.store import DeadLetter
+    from syncline.store.model import DeadLetter
     from syncline.sync import RunSummary, Syncing
 
 
@@ -34,6 +37,19 @@ def replay_mended(project: Project, letter: DeadLetter, texts: Mapping[str, str]
         values = _values(syncing.run, texts)
         _sync(syncing, letter.ledger_key, values)
         return syncing.summary("replay")
+
+
+def told_of(
+    letters: Iterable[DeadLetter], what: str, user: str, note: str = ""
+) -> list[AuditEntry]:
+    """What the audit log says of letters that somebody replayed, mended or dropped."""
+    return [
+        AuditEntry(
+            one.mapping, {"record": one.ledger_key or "no key"}, one.run_id, "dead_letter",
+            by=user, winner=what, loser={}, note=f"dead letter {one.id}{note and ': '}{note}",
+        )
+        for one in letters
+    ]  # fmt: skip
 
 
 def _values(run: Opened, texts: Mapping[str, str]) -> dict[str, Any]:

@@ -88,18 +88,18 @@ def _joined(found: list[Piece]) -> Pieces:
     return tuple(joined)
 
 
-def document(value: Any, *, declared: bool = False) -> Any:
+def document(value: Any) -> Any:
     """The value as a document (a dict or list), or MISSING where it is none.
 
-    Documents travel as JSON text; `declared` says that the field's type is one.
+    Documents also travel as JSON text, and a database without a type for them keeps them so.
     """
     if isinstance(value, Mapping | list):
         return cast("Any", value)
-    if not declared or not isinstance(value, str):
+    if not isinstance(value, str) or not value.lstrip().startswith(("{", "[")):
         return MISSING
     try:
         found: Any = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return MISSING
     return cast("Any", found) if isinstance(found, dict | list) else MISSING
 

@@ -27,7 +27,7 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 def csv_lines(entries: Iterable[Entry], masks: Masks) -> Iterator[str]:
     """The lines of the file: a head, then one line for each field of a conflict that is not alike
-    on both sides (one line of a record that is gone).
+    on both sides (one line of a record of which nothing tells a field apart).
 
     RFC 4180: CRLF, quotes doubled; encode it as UTF-8.
     """

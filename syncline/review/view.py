@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 from syncline.conflict import MISSING, Kind
 from syncline.review.difference import Pieces, document, leaves, pieces
@@ -40,6 +40,7 @@ class FieldView:
 
     A value is MISSING where that side is gone, or the baseline is known only as a fingerprint.
     `merges` is the side whose value stands without anybody being asked: it alone moved the field.
+    `differs` is whether both sides have the field, and not alike.
     `source_pieces` and `target_pieces` are the texts with what differs marked (empty where the two
     are no texts, or alike); `paths` the places of a document that differ.
     """
@@ -52,6 +53,7 @@ class FieldView:
     contested: bool
     moved: Moved
     masked: bool = False
+    differs: bool = False
     source_pieces: Pieces = ()
     target_pieces: Pieces = ()
     paths: tuple[PathView, ...] = ()
@@ -65,8 +67,8 @@ class FieldView:
 
     @property
     def alike(self) -> bool:
-        """Whether both sides hold the same and neither moved it."""
-        return not self.contested and self.moved == "neither"
+        """Whether there is nothing to look at: neither side moved it, and the two do not differ."""
+        return not self.contested and self.moved == "neither" and not self.differs
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +76,31 @@ class View:
     """A conflict as it is shown; `entry` has masked values hidden already.
 
     `known` says what the view can tell of the baseline: its `values` (the mapping keeps them), only
-    which `sides` moved, or `nothing` (the two sides met for the first time, or a side is gone).
+    which `sides` moved, or `nothing` (the two sides met for the first time, or the target refused).
     """
 
     entry: Entry
     fields: tuple[FieldView, ...]
     known: Known
+
+    @property
+    def main(self) -> tuple[FieldView, ...]:
+        """The fields to look at: all, where none is apart from the others."""
+        return tuple(one for one in self.fields if not one.alike) or self.fields
+
+    @property
+    def rest(self) -> tuple[FieldView, ...]:
+        """The other fields."""
+        return tuple(one for one in self.fields if one not in self.main)
+
+    @property
+    def only_sides(self) -> tuple[str, ...]:
+        """Where baseline values are kept: the fields of which only the side that moved is known."""
+        if self.known != "values":
+            return ()
+        return tuple(
+            one.name for one in self.main if one.moved != "neither" and one.baseline is MISSING
+        )
 
 
 def view(entry: Entry, masked: Masked = NOTHING_MASKED) -> View:
@@ -88,15 +109,19 @@ def view(entry: Entry, masked: Masked = NOTHING_MASKED) -> View:
 
 
 def _known(entry: Entry) -> Known:
-    if any(entry.conflict.baseline_of(name) is not MISSING for name in entry.contested):
+    if any(entry.conflict.baseline_of(name) is not MISSING for name in entry.field_names):
         return "values"
-    return "sides" if entry.kind is Kind.BOTH_CHANGED else "nothing"
+    return "nothing" if entry.kind in (Kind.FIRST_CONTACT, Kind.REFUSED) else "sides"
 
 
 def fields(entry: Entry, masked: Masked = NOTHING_MASKED) -> tuple[FieldView, ...]:
     """Every field of the record: the contested first, then what one side moved, then the rest."""
     views = [_field(entry, name, masked=name in masked) for name in entry.field_names]
-    return tuple(sorted(views, key=lambda one: (not one.contested, one.moved == "neither")))
+    return tuple(sorted(views, key=_order))
+
+
+def _order(one: FieldView) -> tuple[bool, bool, bool]:
+    return not one.contested, one.moved == "neither", one.alike
 
 
 def _field(entry: Entry, name: str, *, masked: bool) -> FieldView:
@@ -112,11 +137,9 @@ def _field(entry: Entry, name: str, *, masked: bool) -> FieldView:
         contested=name in entry.contested,
         moved=_moved(entry, name),
         masked=masked,
+        differs=MISSING not in (source, target) and not _same(source, target),
     )
-    alike = source == target and not isinstance(source, dict | list)  # {"a": 1} == {"a": True}
-    if masked or alike or MISSING in (source, target):
-        return bare
-    return _compared(bare)
+    return bare if masked or not bare.differs else _compared(bare)
 
 
 def _moved(entry: Entry, name: str) -> Moved:
@@ -129,19 +152,18 @@ def _moved(entry: Entry, name: str) -> Moved:
 
 
 def _compared(bare: FieldView) -> FieldView:
-    declared = bare.type == "json"
-    source = document(bare.source, declared=declared)
-    target = document(bare.target, declared=declared)
+    source, target = document(bare.source), document(bare.target)
     if source is not MISSING and target is not MISSING:
-        return replace(bare, paths=_paths(bare, source, target, declared=declared))
+        paths = _paths(bare, source, target)
+        return replace(bare, paths=paths, differs=bool(paths))
     if isinstance(bare.source, str) and isinstance(bare.target, str):
         on_source, on_target = pieces(bare.source, bare.target)
         return replace(bare, source_pieces=on_source, target_pieces=on_target)
     return bare
 
 
-def _paths(bare: FieldView, source: Any, target: Any, *, declared: bool) -> tuple[PathView, ...]:
-    base = document(bare.baseline, declared=declared)
+def _paths(bare: FieldView, source: Any, target: Any) -> tuple[PathView, ...]:
+    base = document(bare.baseline)
     was = None if base is MISSING else leaves(base)
     on_source, on_target = leaves(source), leaves(target)
     found: list[PathView] = []
@@ -163,6 +185,10 @@ def _path_moved(source: Any, target: Any, before: Any) -> Moved:
 
 
 def _same(source: Any, target: Any) -> bool:
+    both = type(source) is type(target)
+    if both and isinstance(source, dict | list) and source:
+        here, there = leaves(cast("Any", source)), leaves(target)
+        return here.keys() == there.keys() and all(_same(here[at], there[at]) for at in here)
     # True equals 1 in Python, and not in a document.
     return (isinstance(source, bool) == isinstance(target, bool)) and source == target
 

@@ -7,17 +7,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from syncline.conflict import Ask, Conflict, Keep, Kind, Resolution, Strategy, Write
 from syncline.errors import InputError, SynclineError
 from syncline.review.bulk import Maker, Preview, preview
-from syncline.review.mask import Masks
+from syncline.review.mask import HIDDEN, Masked, Masks
 from syncline.review.queue import after, decision
 from syncline.review.typed import read_value
 from syncline.rule import CONDITIONS, Rule, holds, ruling, settled
 from syncline.store.conflicts import Filter
-from syncline.store.model import Decision, Entry, Side
+from syncline.store.model import AuditEntry, Decision, Entry, Side
 from syncline.store.store import Store
 
 if TYPE_CHECKING:
@@ -190,12 +190,31 @@ def would_settle(
     return Settles(found.total, of, dict(used.most_common()), found)
 
 
-def suggested(entry: Entry) -> list[Rule]:
+def told_rule(
+    mapping: str, rule: Rule, what: Literal["added", "removed"], user: str, masked: Masked
+) -> AuditEntry:
+    """What the audit log says of a rule that somebody added or removed."""
+    return AuditEntry(
+        mapping, {"rule": shown_rule(rule, masked).text}, "", "rule", by=user, winner=what, loser={}
+    )
+
+
+def shown_rule(rule: Rule, masked: Masked) -> Rule:
+    """The rule as a person may see it."""
+    hides = rule.take is None and rule.field is not None and rule.field in masked
+    return replace(rule, value=HIDDEN) if hides else rule
+
+
+def suggested(entry: Entry, masked: Masked = frozenset[str]()) -> list[Rule]:
     """The rules that a decision on this entry could be an example of, the narrowest first.
 
-    One for each contested field and each condition that holds here; of an entry without a decision
-    none.
+    One for each contested field and each condition that holds here, but for those that would show
+    a value that is masked; of an entry without a decision none.
     """
+    return [rule for rule in _examples(entry) if shown_rule(rule, masked) is rule]
+
+
+def _examples(entry: Entry) -> list[Rule]:
     made = entry.decision
     if made is None or entry.kind is Kind.REFUSED:
         return []

@@ -130,26 +130,52 @@ def undo_all(connection: Connection, ids: Sequence[int], now: datetime, *, user:
     return undone
 
 
-def settle(
-    connection: Connection, ids: Sequence[int], state: State, now: datetime, *,
+def applied(
+    connection: Connection, entries: Sequence[Entry], now: datetime, *, run_id: str
+) -> None:
+    """From decided to applied.
+
+    An entry whose decision was taken back while it was being written gets it back: it is on the
+    target.
+    """
+    by_id = {entry.id: entry for entry in entries}
+    for piece in split(list(by_id)):
+        still = _in_state(connection, piece)
+        remember(connection, Event.APPLIED, still, now, run_id=run_id)
+        _set(connection, still, now, state=State.APPLIED)
+        for number in _in_state(connection, piece, State.OPEN):
+            _undone_too_late(connection, by_id[number], now, run_id)
+
+
+def _undone_too_late(connection: Connection, entry: Entry, now: datetime, run_id: str) -> None:
+    is_now = one(connection, entry.id)
+    prints = (is_now.source_prints, is_now.target_prints)
+    if entry.decision is None or prints != (entry.source_prints, entry.target_prints):
+        return
+    note = "taken back too late: it was being written"
+    remember(connection, Event.APPLIED, [entry.id], now, run_id=run_id, note=note)
+    made = _written(entry.decision)
+    _set(connection, [entry.id], now, state=State.APPLIED, decision=made)
+
+
+def refuse(
+    connection: Connection, ids: Sequence[int], now: datetime, *,
     run_id: str, note: str,
 ) -> None:  # fmt: skip
-    """From decided to applied or stale; one that is not decided (any more) stays as it is."""
-    event = Event.APPLIED if state is State.APPLIED else Event.STALE
+    """From decided to stale; one that is not decided (any more) stays as it is."""
     for piece in split(ids):
         still = _in_state(connection, piece)
-        remember(connection, event, still, now, run_id=run_id, note=note)
-        if state is State.STALE:
-            _set(connection, still, now, state=state, decision=None)
-        else:  # what was decided stays readable on the entry
-            _set(connection, still, now, state=state)
+        remember(connection, Event.STALE, still, now, run_id=run_id, note=note)
+        _set(connection, still, now, state=State.STALE, decision=None)
 
 
-def _in_state(connection: Connection, ids: Sequence[int]) -> list[int]:
+def _in_state(
+    connection: Connection, ids: Sequence[int], state: State = State.DECIDED
+) -> list[int]:
     query = (
         select(conflicts.c.id)
         .where(among(connection, conflicts.c.id, ids))
-        .where(conflicts.c.state == State.DECIDED.value)
+        .where(conflicts.c.state == state.value)
         .order_by(conflicts.c.id)
         .with_for_update()
     )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, case, func, select
 
+from syncline.store.keys import is_live
+from syncline.store.model import Counts, State
 from syncline.store.tables import audit, conflicts, dead_letters, history, runs
 
 
@@ -59,3 +61,22 @@ def moved_since(connection: Connection, mark: int, limit: int) -> list[Moved]:
         .limit(limit)
     )
     return [Moved(*row) for row in reversed(connection.execute(query).all())]
+
+
+def counts(connection: Connection, mapping: str) -> Counts:
+    """What waits, of one mapping."""
+    state = conflicts.c.state
+    for_person = case((state.in_([State.OPEN.value, State.STALE.value]), 1), else_=0)
+    for_writing = case((state == State.DECIDED.value, 1), else_=0)
+    waiting = (
+        select(func.sum(for_person), func.sum(for_writing))
+        .where(conflicts.c.mapping == mapping)
+        .where(is_live())
+    )
+    letters = select(func.count()).where(dead_letters.c.mapping == mapping)
+    people, writes = connection.execute(waiting).one()
+    return Counts(
+        open_conflicts=int(people or 0),
+        decided=int(writes or 0),
+        dead_letters=connection.execute(letters).scalar_one(),
+    )

@@ -37,12 +37,16 @@ def finish(
     connection: Connection, run_id: str, status: str, summary: Mapping[str, Any], error: str, *,
     now: datetime,
 ) -> None:  # fmt: skip
-    """Record how it ended. Raises InputError for a run that never began."""
-    changed = connection.execute(
-        update(runs)
-        .where(runs.c.run_id == run_id)
-        .values(status=status, summary=dict(summary), error=error, finished_at=now)
-    )
+    """Record how it ended. Raises InputError for a run that never began.
+
+    A delta may turn out to be a full sync: the summary knows.
+    """
+    ended: dict[str, Any] = {
+        "status": status, "summary": dict(summary), "error": error, "finished_at": now,
+    }  # fmt: skip
+    if mode := summary.get("mode"):
+        ended["mode"] = mode
+    changed = connection.execute(update(runs).where(runs.c.run_id == run_id).values(ended))
     if changed.rowcount != 1:
         message = f"there is no run {run_id}"
         raise InputError(message, hint="syncline status")

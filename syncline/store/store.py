@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Engine, case, func, select
+from sqlalchemy import Engine
 
 from syncline.conflict import Kind
 from syncline.store import (
@@ -16,10 +16,8 @@ from syncline.store import (
     conflicts,
     dead_letters,
     decisions,
-    keys,
     pulse,
     runs,
-    tables,
 )
 from syncline.store.conflicts import Filter, Page, Sort, Tally
 from syncline.store.database import connect, make_directory, parse, reading, writing
@@ -277,10 +275,20 @@ class Store:
         with reading(self._engine) as connection:
             return conflicts.settled(connection)
 
-    def mark_applied(self, ids: Sequence[int], run_id: str) -> None:
-        """From decided to applied: call it once the target has committed. Idempotent."""
+    def mark_applied(
+        self, entries: Sequence[Entry], run_id: str, losers: Sequence[AuditEntry] = ()
+    ) -> None:
+        """From decided to applied: call it once the target has committed. Idempotent.
+
+        `entries` are as they were read to be written: one whose decision was taken back since was
+        written all the same. `losers` go to the audit log in the same transaction, so that each is
+        there once.
+        """
+        if not entries:
+            return
         with writing(self._engine) as connection:
-            decisions.settle(connection, ids, State.APPLIED, _now(), run_id=run_id, note="")
+            audit.put(connection, losers, _now())
+            decisions.applied(connection, entries, _now(), run_id=run_id)
 
     def mark_stale(self, ids: Sequence[int], run_id: str, reason: str = "") -> None:
         """From decided to stale: a side moved, so the decision was refused.
@@ -288,7 +296,7 @@ class Store:
         The next `queue` of that key opens it again, with fresh images.
         """
         with writing(self._engine) as connection:
-            decisions.settle(connection, ids, State.STALE, _now(), run_id=run_id, note=reason)
+            decisions.refuse(connection, ids, _now(), run_id=run_id, note=reason)
 
     def supersede(
         self, mapping: str, ledger_keys: Sequence[str], run_id: str, reason: str = ""
@@ -376,19 +384,5 @@ class Store:
 
     def counts(self, mapping: str) -> Counts:
         """What waits, of one mapping."""
-        state = tables.conflicts.c.state
-        for_person = case((state.in_([State.OPEN.value, State.STALE.value]), 1), else_=0)
-        for_writing = case((state == State.DECIDED.value, 1), else_=0)
-        waiting = (
-            select(func.sum(for_person), func.sum(for_writing))
-            .where(tables.conflicts.c.mapping == mapping)
-            .where(keys.is_live())
-        )
-        letters = select(func.count()).where(tables.dead_letters.c.mapping == mapping)
         with reading(self._engine) as connection:
-            people, writes = connection.execute(waiting).one()
-            return Counts(
-                open_conflicts=int(people or 0),
-                decided=int(writes or 0),
-                dead_letters=connection.execute(letters).scalar_one(),
-            )
+            return pulse.counts(connection, mapping)

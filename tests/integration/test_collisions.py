@@ -251,10 +251,11 @@ def test_a_field_that_the_target_generates_is_no_conflict(make: Make) -> None:
 
 
 def test_the_view_of_a_record_that_is_gone_shows_the_side_that_is_left(make: Make) -> None:
-    """And no baseline, of which nothing is known by value."""
+    """And of the baseline only which fields it moved since."""
     bench = make(10, rest=MANUAL)
     collide(bench, Kind.UPDATE_DELETE)
     (entry,) = waiting(bench)
     found = view(entry)
-    assert found.known == "nothing"
+    assert found.known == "sides"
+    assert [one.name for one in found.main] == ["name"]
     assert {field.name: field.target for field in found.fields}["name"] == "From target"

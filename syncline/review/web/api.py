@@ -352,7 +352,7 @@ def audit_log(
     desk: TheDesk, mapping: str = "", q: str = "", limit: Limit = 100, before: int | None = None
 ) -> list[Json]:
     """What was settled, by which strategy or whom, and the values that lost; newest first."""
-    return [plain(asdict(one)) for one in audit.found(desk, mapping, q, limit, before)]
+    return [plain(asdict(one)) for one in audit.found(desk, mapping, q, limit, before)[0]]
 
 
 @router.get("/docs", include_in_schema=False)

@@ -33,10 +33,13 @@ def _has(entry: AuditEntry, text: str) -> bool:
     return text.casefold() in "\n".join(words).casefold()
 
 
-def found(desk: Desk, mapping: str, q: str, limit: int, before: int | None) -> list[AuditEntry]:
-    """Entries as a person may see them, newest first."""
+def found(
+    desk: Desk, mapping: str, q: str, limit: int, before: int | None
+) -> tuple[list[AuditEntry], int | None]:
+    """Entries as a person may see them, newest first, and from where on there are more."""
     entries = desk.store.audit_log(mapping or None, limit, q or None, before=before)
-    return [one for one in shown(desk, entries) if not q or _has(one, q)]
+    seen = [one for one in shown(desk, entries) if not q or _has(one, q)]
+    return seen, entries[-1].id if len(entries) == limit else None
 
 
 @router.get("/audit")
@@ -44,11 +47,10 @@ def audit(
     request: Request, desk: TheDesk, mapping: str = "", q: str = "", before: int | None = None
 ) -> Response:
     """The log, newest first."""
-    entries = found(desk, mapping, q, _PAGE, before)
+    entries, older = found(desk, mapping, q, _PAGE, before)
     return render.page(
         "audit.html",
         **common(
-            request, desk, audit=entries, names=desk.names, mapping=mapping, q=q,
-            older=entries[-1].id if len(entries) == _PAGE else "",
+            request, desk, audit=entries, names=desk.names, mapping=mapping, q=q, older=older
         ),
     )  # fmt: skip

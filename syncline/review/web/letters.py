@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING, Any, Final
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
-from syncline.errors import InputError
+from syncline.errors import InputError, SynclineError
 from syncline.log import redacted
-from syncline.review.dead_letters import replay_mended
+from syncline.review.dead_letters import replay_mended, told_of
 from syncline.review.mask import Masked, column_masks_of, shown_letter
 from syncline.review.web import render
 from syncline.review.web.desk import Desk, Form, TheDesk, TheForm, TheUser, common
-from syncline.store import AuditEntry, DeadLetter
+from syncline.store import DeadLetter
 
 if TYPE_CHECKING:
     from syncline.sync import RunSummary
 
 router = APIRouter()
 _PAGE: Final = 100
+_SHOWN: Final = 20
 
 
 def visible(letter: DeadLetter, masked: Masked) -> DeadLetter:
@@ -65,14 +66,23 @@ def _page(
     request: Request, desk: Desk, letter: DeadLetter, problem: str = "", form: Form | None = None
 ) -> Response:
     masked = column_masks_of(desk.project)(letter.mapping)
+    keys = _key_columns(desk, letter.mapping)
     return render.page(
         "letter.html",
         status=422 if problem else 200,
         **common(
             request, desk, letter=visible(letter, masked), problem=problem, form=form or Form(),
-            hidden=[name for name in letter.source if name in masked],
+            hidden=[name for name in letter.source if name in masked], keys=keys,
         ),
     )  # fmt: skip
+
+
+def _key_columns(desk: Desk, mapping: str) -> frozenset[str]:
+    """The source columns that say which record it is; none where the mapping can't be read."""
+    try:
+        return frozenset(desk.project.mapping(mapping).key.values())
+    except SynclineError:
+        return frozenset()
 
 
 @router.post("/dead-letters/replay")
@@ -87,11 +97,17 @@ def replay_some(request: Request, desk: TheDesk, user: TheUser, form: TheForm) -
 
 @router.post("/dead-letters/drop")
 def drop_some(request: Request, desk: TheDesk, user: TheUser, form: TheForm) -> Response:
-    """Forget the chosen ones."""
+    """Forget the chosen ones, once somebody has said so twice."""
     chosen = [desk.store.dead_letter(number) for number in _ids(form)]
+    if chosen and not form.one("sure"):
+        shown_ones = [seen(desk, one) for one in chosen[:_SHOWN]]
+        return render.page(
+            "letters_drop.html",
+            **common(request, desk, letters=shown_ones, chosen=chosen, mapping=form.one("mapping")),
+        )
     dropped = drop(desk, user.name, chosen)
     told = f"{dropped:,} forgotten. Their records stay out of the target until the source changes."
-    return _listed(request, desk, form.one("mapping"), [told])
+    return _listed(request, desk, form.one("mapping"), [told] if chosen else ["nothing was chosen"])
 
 
 def _listed(request: Request, desk: Desk, mapping: str, told: list[str]) -> Response:
@@ -144,7 +160,8 @@ def changed(letter: DeadLetter, masked: Masked, form: Form) -> dict[str, str]:
 def mended(desk: Desk, user: str, letter: DeadLetter, texts: Mapping[str, str]) -> RunSummary:
     """Replay a letter with these values, and say so in the audit log."""
     summary = replay_mended(desk.project, letter, texts) if texts else _replayed(desk, [letter])[0]
-    _audit(desk, user, [letter], "mended" if texts else "replayed", ", ".join(sorted(texts)))
+    what = "mended" if texts else "replayed"
+    desk.store.audit(told_of([letter], what, user, ", ".join(sorted(texts))))
     desk.feed.hurry()
     return summary
 
@@ -156,7 +173,7 @@ def replay(desk: Desk, user: str, chosen: list[DeadLetter]) -> list[str]:
         ids = {one.id for one in chosen if one.mapping == summary.mapping}
         left = {one.id for one in desk.store.dead_letters(summary.mapping, limit=1_000_000)} & ids
         told.append(f"{summary.mapping}: {len(ids) - len(left):,} of {len(ids):,} went through")
-    _audit(desk, user, chosen, "replayed")
+    desk.store.audit(told_of(chosen, "replayed", user))
     desk.feed.hurry()
     return told or ["nothing was chosen"]
 
@@ -181,18 +198,6 @@ def drop(desk: Desk, user: str, chosen: list[DeadLetter]) -> int:
             count += decide.drop(desk.project, name, ids)
         else:  # its mapping is gone, and with it where the ledger stands
             count += desk.store.drop_dead_letters(ids)
-    _audit(desk, user, chosen, "dropped")
+    desk.store.audit(told_of(chosen, "dropped", user))
     desk.feed.hurry()
     return count
-
-
-def _audit(desk: Desk, user: str, letters: list[DeadLetter], what: str, note: str = "") -> None:
-    desk.store.audit(
-        [
-            AuditEntry(
-                one.mapping, {"record": one.ledger_key or "no key"}, one.run_id, "dead_letter",
-                by=user, winner=what, loser={}, note=f"dead letter {one.id}{note and ': '}{note}",
-            )
-            for one in letters
-        ]
-    )  # fmt: skip

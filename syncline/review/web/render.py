@@ -43,6 +43,7 @@ def _environment() -> Environment:
         value=shown, cell=one_line, typed=typed, when=when, ago=ago, number=number, span=span,
         query=query,
     )  # fmt: skip
+    made.tests["missing"] = lambda value: value is MISSING
     made.globals.update(asset=asset, version=__version__)  # pyright: ignore[reportArgumentType]
     return made
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
@@ -19,13 +19,16 @@ from syncline.review.whatif import (
     Settles,
     answer_as,
     by_rules,
+    near_of,
+    shown_rule,
     strategy_named,
     suggested,
+    told_rule,
     would_settle,
 )
 from syncline.rule import Rule
 from syncline.rulebook import add_rule, remove_rule, rules_path
-from syncline.store import AuditEntry, Entry
+from syncline.store import Entry
 
 router = APIRouter()
 BUILT_IN: Final = ("source", "target", "latest", "merge", "manual")
@@ -35,15 +38,8 @@ BUILT_IN: Final = ("source", "target", "latest", "merge", "manual")
 
 
 def suggestions(desk: Desk, entry: Entry) -> list[Rule]:
-    """The rules that the decision on a conflict could become, but for those that would show a
-    masked value.
-    """
-    masked = masks_of(desk.project)(entry.mapping)
-    return [
-        rule
-        for rule in suggested(entry)
-        if rule.take is not None or rule.field is None or rule.field not in masked
-    ]
+    """The rules that the decision on a conflict could become."""
+    return suggested(entry, masks_of(desk.project)(entry.mapping))
 
 
 def settles(desk: Desk, mapping: str, rules: list[Rule], *, user: str) -> Settles:
@@ -74,12 +70,10 @@ def forget(desk: Desk, mapping: str, number: int, *, user: str) -> Rule:
     return rule
 
 
-def _told(desk: Desk, mapping: str, rule: Rule, what: str, user: str) -> None:
-    value_hidden = rule.field is not None and rule.field in masks_of(desk.project)(mapping)
-    text = replace(rule, value="•••").text if rule.take is None and value_hidden else rule.text
-    desk.store.audit(
-        [AuditEntry(mapping, {"rule": text}, "", "rule", by=user, winner=what, loser={})]
-    )
+def _told(
+    desk: Desk, mapping: str, rule: Rule, what: Literal["added", "removed"], user: str
+) -> None:
+    desk.store.audit([told_rule(mapping, rule, what, user, masks_of(desk.project)(mapping))])
     desk.feed.hurry()
 
 
@@ -97,7 +91,8 @@ def apply_rules(desk: Desk, mapping: str, *, user: str) -> bulk.Decided:
 def what_if(desk: Desk, entry: Entry, name: str) -> Answer:
     """What a strategy would do with a conflict, as a person may see it. Raises InputError."""
     masked = masks_of(desk.project)(entry.mapping)
-    found = answer_as(entry, name, strategy_named(desk.project, name))
+    near = near_of(desk.project, entry.mapping)
+    found = answer_as(entry, name, strategy_named(desk.project, name), near)
     changes = {
         field: (shown(was, field in masked), shown(will, field in masked))
         for field, (was, will) in found.changes.items()
@@ -147,10 +142,7 @@ def _known(desk: Desk, name: str) -> Known:
 def visible(desk: Desk, mapping: str, found: tuple[Rule, ...]) -> tuple[Rule, ...]:
     """Rules as a person may see them."""
     masked = masks_of(desk.project)(mapping)
-    return tuple(
-        replace(one, value="•••") if one.take is None and (one.field or "") in masked else one
-        for one in found
-    )
+    return tuple(shown_rule(one, masked) for one in found)
 
 
 @router.post("/rules/remove")

@@ -184,6 +184,26 @@ def test_a_dead_letter_is_shown_replayed_and_gone(place: Any, cli: Any) -> None:
     assert lines(result)[0]["inserted"] == 1
     assert cli("dead-letters", "list").stdout == "no dead letters\n"
     assert place.target("SELECT count(*) FROM users") == [(5,)]
+    said = lines(cli("conflicts", "audit", "customers", "--text", "dead letter", "--json"))
+    assert [one["winner"] for one in said] == ["replayed", "replayed"]
+
+
+def test_a_dead_letter_is_mended_in_the_terminal(place: Any, cli: Any) -> None:
+    """A value of one's own takes the place of the one that failed; the audit log says whose."""
+    place.source("UPDATE customers SET updated_at = 'never' WHERE id = 4")
+    cli("run", "customers")
+    (letter,) = lines(cli("dead-letters", "list", "--json"))
+    assert cli("dead-letters", "mend", letter["id"]).exit_code == 2
+    wrong = cli("dead-letters", "mend", letter["id"], "--set", "id=9")
+    assert (wrong.exit_code, "of the key" in wrong.stderr) == (2, True)
+    mended = cli(
+        "dead-letters", "mend", letter["id"], "--set", "updated_at=2026-01-03 00:00:00",
+        "--user", "ann", "--json",
+    )  # fmt: skip
+    assert (mended.exit_code, lines(mended)[0]["inserted"]) == (0, 1), mended.stderr
+    assert cli("dead-letters", "list").stdout == "no dead letters\n"
+    (said,) = lines(cli("conflicts", "audit", "customers", "--text", "mended", "--json"))
+    assert (said["by"], said["note"]) == ("ann", f"dead letter {letter['id']}: updated_at")
 
 
 def test_dropping_dead_letters_asks(place: Any, cli: Any) -> None:
@@ -197,6 +217,8 @@ def test_dropping_dead_letters_asks(place: Any, cli: Any) -> None:
     assert len(lines(cli("dead-letters", "list", "--json"))) == 1
     dropped = cli("dead-letters", "drop", "--mapping", "customers", "--yes", "--json")
     assert lines(dropped) == [{"dropped": 1}]
+    (said,) = lines(cli("conflicts", "audit", "--text", "dropped", "--json"))
+    assert said["kind"] == "dead_letter"
     assert cli("dead-letters", "list").stdout == "no dead letters\n"
 
 

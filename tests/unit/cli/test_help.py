@@ -75,6 +75,7 @@ def test_the_commands_are_those_that_were_promised() -> None:
         "syncline dead-letters list",
         "syncline dead-letters show",
         "syncline dead-letters replay",
+        "syncline dead-letters mend",
         "syncline dead-letters drop",
         "syncline checkpoint show",
         "syncline checkpoint set",

@@ -139,7 +139,11 @@ def test_a_decision_becomes_a_rule_that_settles_what_waits_and_what_comes(
     assert log[0]["loser"] == {"email": "edited@x"}
     (listed,) = lines(cli("conflicts", "rules", "list", "customers", "--json"))
     assert (listed["number"], listed["note"]) == (1, "the shop knows")
-    assert cli("conflicts", "rules", "remove", "customers", 1).exit_code == 0
+    removed = cli("conflicts", "rules", "remove", "customers", 1, "--user", "ann", "--json")
+    assert lines(removed) == [{"removed": "email: source when source is not empty"}]
+    said = lines(cli("conflicts", "audit", "--json"))
+    removed, added = [(one["winner"], one["by"]) for one in said if one["kind"] == "rule"]
+    assert (removed, added[0]) == (("removed", "ann"), "added")
     assert cli("conflicts", "rules", "list", "customers").stdout == "no rules\n"
 
 
@@ -269,8 +273,16 @@ def test_f39_masked_values_are_in_no_output(place: Any, cli: Any) -> None:
         ("plan", "customers", "--json"), ("plan", "customers", "--key", "2", "--json"),
         ("plan", "customers", "--key", "9", "--json"), ("repair", "customers", "--yes", "--json"),
         ("dead-letters", "list", "--json"), ("dead-letters", "show", 1, "--json"),
-        ("dead-letters", "show", 1), ("conflicts", "list", "--text", "secret", "--json"),
+        ("dead-letters", "show", 1), ("conflicts", "resolve", 2, "--set", "email=secret4@x"),
+        ("conflicts", "rules", "suggest", 2), ("conflicts", "rules", "suggest", 2, "--json"),
+        ("conflicts", "rules", "list", "customers"),
+        ("conflicts", "rules", "list", "customers", "--json"),
+        ("conflicts", "list", "--text", "secret", "--json"),
     )  # fmt: skip
+    (place.root / "rules").mkdir()
+    (place.root / "rules" / "customers.yaml").write_text(
+        "- {field: email, when: source is empty, value: secret5@x}\n"
+    )
     outputs += [cli(*command) for command in commands]
     for result in outputs:
         assert result.exit_code in (0, 5), result.stderr

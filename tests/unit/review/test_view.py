@@ -68,6 +68,32 @@ def test_the_view_says_what_it_knows_of_the_baseline(given: dict[str, Any], know
     assert view(entry({"a": 1}, {"a": 2}, **given)).known == known
 
 
+def test_of_fields_without_kept_values_the_view_names_those_that_moved() -> None:
+    """Where the mapping keeps the values of some fields, of the others only the side is known."""
+    found = view(entry({"a": 1, "b": 1, "c": 1}, {"a": 2, "b": 2, "c": 1}, baseline={"a": 0}))
+    assert (found.known, found.only_sides) == ("values", ("b",))
+    assert view(entry({"a": 1}, {"a": 2})).only_sides == ()
+
+
+def test_a_record_of_one_side_is_looked_at_whole_where_nothing_tells_what_moved() -> None:
+    """Else what the other side moved comes first."""
+    gone = entry({"a": 1, "b": 1}, {}, contested=frozenset[str](), kind=Kind.DELETE_UPDATE)
+    gone = replace(gone, target=None)
+    assert [one.name for one in view(gone).main] == ["a", "b"]
+    moved = view(replace(gone, source_moved=frozenset("b")))
+    assert ([one.name for one in moved.main], [one.name for one in moved.rest]) == (["b"], ["a"])
+
+
+def test_what_the_target_refused_and_what_a_decision_holds_apart_differs() -> None:
+    """Nobody moved it since, and still it is what there is to see."""
+    one = entry({"a": 1, "b": 1}, {"a": 2, "b": 1}, contested=frozenset[str](), kind=Kind.REFUSED)
+    assert [(f.name, f.differs, f.alike) for f in fields(one)] == [
+        ("a", True, False), ("b", False, True),
+    ]  # fmt: skip
+    same = entry({"a": {"x": 1, "y": [1]}}, {"a": {"y": [1], "x": 1}}, contested=frozenset[str]())
+    assert fields(same)[0].alike
+
+
 @pytest.mark.parametrize(
     ("source", "target", "on_source", "on_target"),
     [
@@ -97,13 +123,16 @@ def test_the_pieces_of_a_text_are_the_text() -> None:
         assert [piece.changed for piece in found] == [False, True, False]
 
 
-def test_documents_are_compared_by_path() -> None:
-    """JSON travels as text; the order of its keys says nothing, and lists go by their places."""
+@pytest.mark.parametrize("kind", ["json", "text"])
+def test_documents_are_compared_by_path(kind: str) -> None:
+    """JSON travels as text, whatever its column's type; the order of its keys says nothing, and
+    lists go by their places.
+    """
     source = {"city": "Rome", "tags": ["a", "b"], "geo": {"lat": 1, "lon": 2}}
     target = {"geo": {"lon": 2, "lat": 3}, "tags": ["a"], "city": "Rome", "x.y": True}
     was = {"city": "Rome", "tags": ["a"], "geo": {"lat": 0, "lon": 2}}
     one = entry(
-        {"doc": json.dumps(source)}, {"doc": json.dumps(target)}, types={"doc": "json"},
+        {"doc": json.dumps(source)}, {"doc": json.dumps(target)}, types={"doc": kind},
         baseline={"doc": json.dumps(was)},
     )  # fmt: skip
     found = {

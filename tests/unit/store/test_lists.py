@@ -210,7 +210,7 @@ def test_bulk_decisions_are_undone_together(filled: Store) -> None:
     """What is written meanwhile stays."""
     make = of(Choice("target"))
     decide(filled, preview(filled, Filter(), make, nothing_masked).selection, make)
-    filled.mark_applied([1], "run-2")
+    filled.mark_applied([filled.conflict(1)], "run-2")
     assert filled.undo_all([1, 3, 4], user="bea") == [3, 4]
     assert filled.conflict(3).decision is None
 
