@@ -112,6 +112,32 @@ def concatenated(*parts: Any) -> pa.Array[Any]:
     return _compute.binary_join_element_wise(*parts, "")
 
 
+def joined(*parts: Any) -> pa.Array[Any]:
+    """Bytes put together row by row; a part is a column or the same bytes for all rows."""
+    return _compute.binary_join_element_wise(*parts, b"")
+
+
+def of_bytes(data: npt.NDArray[Any], size: int) -> pa.Array[Any]:
+    """The memory of a numpy array as a binary column, `size` bytes a value."""
+    if not size:
+        return _pa.array([], pa.binary())
+    buffers = [None, _pa.py_buffer(data)]
+    fixed = _pa.FixedSizeBinaryArray.from_buffers(_pa.binary(size), data.nbytes // size, buffers)
+    return fixed.cast(pa.binary())
+
+
+def chosen(mask: npt.NDArray[np.bool_], yes: Any, no: Any) -> pa.Array[Any]:
+    """The one where the mask is True, else the other: columns, or the same value for all rows."""
+    return _compute.if_else(_pa.array(mask), yes, no)
+
+
+def where_null(column: pa.Array[Any], null: Any, values: pa.Array[Any]) -> pa.Array[Any]:
+    """The values, with `null` where the column is NULL."""
+    if not column.null_count:
+        return values
+    return _compute.if_else(_compute.is_null(column), _pa.scalar(null, values.type), values)
+
+
 def characters(column: pa.Array[Any]) -> pa.Array[Any]:
     """How many characters each text has, as text."""
     return _compute.utf8_length(column).cast(pa.string())

@@ -11,14 +11,17 @@ import pyarrow as pa
 from bson.errors import BSONError
 from bson.objectid import ObjectId
 
+from syncline import arrow
 from syncline.endpoints.base import Mask, TargetSpec
 from syncline.endpoints.fit import Unfit
+from syncline.endpoints.mongo_bson import documents, element, stored
 from syncline.endpoints.mongo_connection import OPTIONS, Document
 from syncline.endpoints.mongo_keys import KeyPaths
 from syncline.endpoints.mongo_paths import ASTRAY, MISSING, put, reader, remove
 from syncline.endpoints.mongo_values import encode_column
 
 _TYPE_NULL: Final = 10
+_OBJECT_ID: Final = b"\x07_id\0"
 _NO_ARRAY: Final = {"$type": "array"}
 
 
@@ -52,6 +55,24 @@ class Documents:
                 if wanted is None or wanted[name][row]:
                     refused.setdefault(row, f"{name} = {reason}")
         return columns, refused
+
+    def all_new(self, rows: pa.Table, names: Sequence[str]) -> list[bytes] | None:
+        """Give the BSON of new documents, column by column; None where `new` must look at each."""
+        nested = any("." in path for path in names)
+        other_id = "_id" in names and not self.key.is_id
+        if nested or other_id or not rows.num_rows or self._object_ids.intersection(names):
+            return None
+        if any(rows[path].null_count for path in self.key.paths):
+            return None
+        parts = [] if self.key.is_id else [_fresh_ids(rows.num_rows)]
+        # `_id` is where MongoDB puts it.
+        for name in sorted(names, key=lambda name: name != "_id"):
+            found = element(name, rows[name], self.types[name])
+            if found is None:
+                return None
+            parts.append(stored(found, name, null=self._store_nulls))
+        data = documents(parts)
+        return None if max(map(len, data)) > self._max_bytes else data
 
     def new(self, values: Mapping[str, Any]) -> bytes:
         """Give the BSON of a new document. Raises Unfit where MongoDB would not store it."""
@@ -117,6 +138,10 @@ class Documents:
             else:
                 where[path] = _as_seen(value)
         return {**where, "$expr": {"$and": arrays}} if arrays else where
+
+
+def _fresh_ids(n: int) -> pa.Array[Any]:
+    return arrow.array([_OBJECT_ID + ObjectId().binary for _ in range(n)], pa.binary())
 
 
 def _as_seen(value: object) -> Document:

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import pyarrow as pa
+from bson.raw_bson import RawBSONDocument
 from pymongo import InsertOne, ReplaceOne, UpdateOne
 from pymongo.errors import OperationFailure
 
-from syncline.endpoints.base import LEDGER_SCHEMA, ROW, StateRow, TargetSpec, state_key
-from syncline.endpoints.mongo_connection import Connection, Document, Documents
+from syncline import arrow
+from syncline.endpoints import mongo_bson
+from syncline.endpoints.base import ROW, StateRow, TargetSpec, state_key
+from syncline.endpoints.mongo_connection import RAW, Connection, Document, Documents
 from syncline.endpoints.mongo_errors import NAMESPACE_EXISTS
 from syncline.endpoints.mongo_pages import Pages
 from syncline.endpoints.mongo_writes import Request, Writes
+from syncline.record import Type
 
 STATE: Final = "syncline_state"
 _SCAN_ROWS: Final = 50_000
 _SCAN_BYTES: Final = 16 << 20
 _ASKED: Final = 5_000
-_NAMES: Final = tuple(name for name, _ in LEDGER_SCHEMA)
+_LEFT_OUT: Final = {"gone", "hold"}
+"""What is left out where it is 0, and read as 0 where there is none."""
+_BYTES: Final = Type("bytes")
+_WHOLE: Final = Type("bigint")
 _TYPES: Final[Mapping[str, pa.DataType]] = {
     "s": pa.binary(),
     "t": pa.binary(),
@@ -52,7 +59,7 @@ class Ledger:
 
     def __init__(self, spec: TargetSpec, connection: Connection, writes: Writes) -> None:
         self._collection = connection.collection(ledger_name(spec.mapping))
-        self._key = spec.ledger_key.arrow
+        self._type, self._key = spec.ledger_key, spec.ledger_key.arrow
         self._writes = writes
 
     @staticmethod
@@ -80,13 +87,14 @@ class Ledger:
 
     def put(self, rows: pa.Table, *, fresh: bool) -> None:
         """Insert or replace ledger rows."""
-        documents = _documents(rows)
+        keys: list[Any] = rows["k"].to_pylist()
+        documents = self._documents(rows)
         if not fresh:
-            self._replace(documents)
+            self._replace(keys, documents)
             return
         inserts: list[Request] = [InsertOne(document) for document in documents]
-        outcome = self._writes.bulk(self._collection, inserts)
-        self._replace([documents[index] for index in outcome.errors])
+        again = self._writes.bulk(self._collection, inserts).errors
+        self._replace([keys[index] for index in again], [documents[index] for index in again])
 
     def scan(self) -> Iterator[pa.Table]:
         """Give `k`, `gone` and `hold` of every row, in batches."""
@@ -99,9 +107,24 @@ class Ledger:
         found = self._collection.find({"hold": {"$gt": 0}}, session=self._writes.session)
         return self._table(list(found))
 
-    def _replace(self, documents: Sequence[Document]) -> None:
+    def _documents(self, rows: pa.Table) -> list[RawBSONDocument]:
+        columns = [("_id", arrow.one_chunk(rows["k"]).cast(self._key), self._type)]
+        for name, type_ in _TYPES.items():
+            column = arrow.one_chunk(rows[name]).cast(type_)
+            if name in _LEFT_OUT:
+                column = arrow.chosen(arrow.numbers(column) == 0, None, column)
+            columns.append((name, column, _BYTES if type_ == pa.binary() else _WHOLE))
+        elements: list[Any] = []
+        for name, column, type_ in columns:
+            found = mongo_bson.element(name, column, type_)
+            assert found is not None, f"every {name} of a ledger is plain"
+            elements.append(mongo_bson.stored(found, name, null=False))
+        return [RawBSONDocument(data, RAW) for data in mongo_bson.documents(elements)]
+
+    def _replace(self, keys: Sequence[Any], documents: Sequence[RawBSONDocument]) -> None:
         replaces: list[Request] = [
-            ReplaceOne({"_id": document["_id"]}, document, upsert=True) for document in documents
+            ReplaceOne({"_id": key}, document, upsert=True)
+            for key, document in zip(keys, documents, strict=True)
         ]
         outcome = self._writes.bulk(self._collection, replaces)
         if outcome.errors:
@@ -113,7 +136,7 @@ class Ledger:
     def _table(self, documents: Sequence[Document]) -> pa.Table:
         columns = {"k": pa.array([document["_id"] for document in documents], self._key)}
         for name, type_ in _TYPES.items():
-            default = 0 if name in {"gone", "hold"} else None
+            default = 0 if name in _LEFT_OUT else None
             values = [document.get(name, default) for document in documents]
             columns[name] = pa.array(values, type_)
         return pa.table(columns)
@@ -156,16 +179,3 @@ class State:
         where = {"_id": key, "epoch": {"$exists": False}}
         outcome = self._writes.bulk(self._collection, [UpdateOne(where, update, upsert=True)])
         return not outcome.errors  # the one error it can have: the row is there, with an epoch
-
-
-def _documents(rows: pa.Table) -> list[Document]:
-    columns: list[list[Any]] = [cast("list[Any]", rows[name].to_pylist()) for name in _NAMES]
-    names = ("_id", *_NAMES[1:])
-    return [
-        {name: value for name, value in zip(names, values, strict=True) if _is_kept(name, value)}
-        for values in zip(*columns, strict=True)
-    ]
-
-
-def _is_kept(name: str, value: object) -> bool:
-    return value is not None and (value != 0 or name not in {"gone", "hold"})

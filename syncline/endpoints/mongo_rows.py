@@ -98,8 +98,25 @@ class Rows:
     def insert(self, rows: pa.Table) -> Written:
         """Insert records; one whose key is taken does not land, and is not refused."""
         names = [name for name in self._documents.types if name in rows.column_names]
+        encoded, refused = self._encoded(rows, names)
+        requests: dict[int, Request] = {
+            row: InsertOne(RawBSONDocument(data, RAW)) for row, data in encoded
+        }
+        attempt = _Attempt(rows.num_rows, requests, refused, set())
+        failed = attempt.failed(self._run(attempt))
+        landed = attempt.requests.keys() - failed.keys()
+        failed = {row: error for row, error in failed.items() if not self._is_key(error)}
+        return Written(_mask(attempt.rows, landed), _refusals(refused, failed))
+
+    def _encoded(
+        self, rows: pa.Table, names: Sequence[str]
+    ) -> tuple[Iterable[tuple[int, bytes]], dict[int, str]]:
+        """Give the new documents by row, and why there is none for the others."""
+        whole = self._documents.all_new(rows, names)
+        if whole is not None:
+            return enumerate(whole), {}
         columns, refused = self._documents.values(rows, names)
-        attempt = _Attempt(rows.num_rows, {}, refused, set())
+        found: list[tuple[int, bytes]] = []
         for row in range(rows.num_rows):
             if row in refused:
                 continue
@@ -108,11 +125,8 @@ class Rows:
             except Unfit as reason:
                 refused[row] = str(reason)
             else:
-                attempt.requests[row] = InsertOne(RawBSONDocument(data, RAW))
-        failed = attempt.failed(self._run(attempt))
-        landed = attempt.requests.keys() - failed.keys()
-        failed = {row: error for row, error in failed.items() if not self._is_key(error)}
-        return Written(_mask(attempt.rows, landed), _refusals(refused, failed))
+                found.append((row, data))
+        return found, refused
 
     def update(self, rows: pa.Table, changed: Mapping[str, Mask], current: Fetched) -> Written:
         """Set the fields that moved, in documents that still are as they were seen."""
