@@ -172,24 +172,28 @@ def _json(raw: Any) -> Canon | None:
         json.loads(raw, object_pairs_hook=seen, parse_constant=_refuse)
         if twice:  # what it says is open: only the same text is known to say the same
             return ("json twice", re.sub(r"\s", "", raw))
-        return ("json", _frozen(json.loads(raw, object_hook=_extended, parse_float=Decimal)))
+        return ("json", _frozen(_extended(json.loads(raw, parse_float=Decimal))))
     except (ValueError, RecursionError):
         return None
 
 
-def _extended(document: dict[str, Any]) -> Any:
-    """What a form of Extended JSON means; a document that only looks like one is a document."""
-    if not any(key.startswith("$") for key in document):
-        return document
-    try:
-        value = json_util.object_hook(document, _BSON)
-        forms = [
-            json.loads(json_util.dumps(value, _BSON.with_options(json_mode=mode)))
-            for mode in (json_util.JSONMode.RELAXED, json_util.JSONMode.CANONICAL)
-        ]
-    except (TypeError, ValueError, ArithmeticError, BSONError):
-        return document
-    return value if document in forms else document
+def _extended(value: Any) -> Any:
+    """What forms of Extended JSON mean; a document that only looks like one is a document."""
+    if isinstance(value, list):
+        return [_extended(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if any(key.startswith("$") for key in value):
+        try:
+            meant = json_util.loads(json.dumps(value), json_options=_BSON)
+            for mode in (json_util.JSONMode.RELAXED, json_util.JSONMode.CANONICAL):
+                options = _BSON.with_options(json_mode=mode)
+                written = json_util.dumps(meant, json_options=options)
+                if value in (json.loads(written, parse_float=Decimal), {"$uuid": str(meant)}):
+                    return meant
+        except (TypeError, ValueError, ArithmeticError, BSONError):
+            pass
+    return {key: _extended(item) for key, item in value.items()}
 
 
 def _refuse(word: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Callable, Mapping
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any, Final
 
 from bson import Decimal128, Int64
@@ -78,11 +78,12 @@ def _same(value: Any) -> Any:
     return value
 
 
+_34_DIGITS: Final = Context(prec=34)
 _MONGO: Final[Mapping[str, tuple[str, Spell]]] = {
     "text": ("string", _same),
     "whole": ("long", Int64),
     "double": ("double", _same),
-    "decimal": ("decimal", lambda value: Decimal128(Decimal(value))),
+    "decimal": ("decimal", lambda value: Decimal128(_34_DIGITS.create_decimal(value))),
     "date": ("string", str),
     "stamp": ("string", lambda value: value.isoformat()),
     "instant": ("date", _milliseconds),
