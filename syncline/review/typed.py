@@ -52,10 +52,12 @@ def _as_type(type_text: str, text: str) -> Any:
         value: Any = text
     elif text == "null":
         return None
-    elif type_.is_unbounded_decimal:
-        value = str(Decimal(text))
     else:
-        value = _BY_NAME[type_.name](text)
+        try:
+            value = _BY_NAME[type_.name](text)
+        except (ValueError, KeyError, ArithmeticError) as error:
+            raise ValueError(f"it looks like {_EXAMPLES[type_.name]}") from error
+        value = str(value) if type_.is_unbounded_decimal else value
     if isinstance(value, str) and type_.name == "text" and type_.precision is not None:
         _no_longer(value, type_.precision)
     if isinstance(value, datetime | time) and type_.precision is not None:
@@ -128,6 +130,22 @@ _BY_NAME: Final[Mapping[str, Callable[[str], Any]]] = {
     "timestamptz": _instant,
     "uuid": _uuid,
     "json": _document,
+}
+_EXAMPLES: Final[Mapping[str, str]] = {
+    "bool": "true or false",
+    "smallint": "12",
+    "integer": "12",
+    "bigint": "12",
+    "decimal": "12.50",
+    "real": "12.5",
+    "double": "12.5",
+    "bytes": "c0ffee, in hex",
+    "date": "2026-01-31",
+    "time": "23:59:00",
+    "timestamp": "2026-01-31 23:59:00, without a zone",
+    "timestamptz": "2026-01-31 23:59:00+00:00",
+    "uuid": "0b9c5f0e-7d1a-4c57-9d6e-3f0a1c2b4d5e",
+    "json": '{"a": 1}, as JSON',
 }
 _BY_SAMPLE: Final[tuple[tuple[type, Callable[[str], Any]], ...]] = (
     (bool, _bool),

@@ -52,6 +52,22 @@ def test_keys_go_through_the_list_one_decision_after_the_other(
     assert (decided.take, decided.user) == ("target", "ann")
 
 
+def test_what_was_decided_stays_in_sight_until_it_is_written(
+    bench: ReviewBench, serve: Serve, sign_in: Open
+) -> None:
+    """The list lets it go, the conflict beside it says that it is on the target."""
+    bench.collide(1)
+    page = sign_in(serve(write_after=0.5))
+    page.keyboard.press("j")
+    expect(page.locator("#pane")).to_contain_text("source1@x.example")
+    page.keyboard.press("s")
+    expect(page.locator("#pane")).to_contain_text("it is written", timeout=60_000)
+    expect(page.locator("#pane h2")).to_contain_text("applied", timeout=60_000)
+    expect(page.locator("#list")).to_contain_text("0 conflicts")
+    expect(page.locator(".bar-of-actions")).to_be_hidden()
+    assert bench.email(1) == "source1@x.example"
+
+
 def test_a_value_is_edited_and_checked_against_its_type(
     bench: ReviewBench, serve: Serve, sign_in: Open
 ) -> None:

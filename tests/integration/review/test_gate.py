@@ -1,0 +1,207 @@
+"""Who gets into the review app, what a request may do, and what no page ever shows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from syncline.review.web.access import Proxy
+from tests.browser.review_bench import (
+    CANARY,
+    SCRIPT,
+    ReviewBench,
+    Serving,
+)
+from tests.integration.review.conftest import TOKEN
+
+PAGES = [
+    "/", "/overview/cards", "/overview/state/customers", "/conflicts", "/conflicts/list",
+    "/conflicts/1", "/conflicts/1/pane", "/conflicts/1/as", "/conflicts/1/rule", "/rules",
+    "/runs", "/runs?mapping=customers", "/audit",
+    "/dead-letters", "/dead-letters/1", "/api/docs", "/conflicts/9999", "/no/such/page",
+]  # fmt: skip
+DATA = [
+    "/conflicts.csv", "/api/conflicts", "/api/conflicts/1", "/api/mappings", "/api/runs",
+    "/api/audit", "/api/dead-letters", "/api/dead-letters/1", "/api/openapi.json",
+    "/api/rules/customers", "/api/conflicts/1/as/source",
+    "/api/mappings/customers/status", "/api/conflicts.csv",
+]  # fmt: skip
+
+
+def test_f43_nothing_is_shown_without_a_login(serving: Serving) -> None:
+    """Every page, export, stream and endpoint answers 401 and tells nothing of the project."""
+    for path in [*PAGES, *DATA, "/events", "/api/nothing"]:
+        answer = httpx.get(serving.url + path, headers={"accept": "text/html"})
+        assert answer.status_code == 401, path
+        assert "customers" not in answer.text
+
+
+def test_f43_a_link_signs_in_once(serving: Serving) -> None:
+    """Its token is worth nothing afterwards, nor does a page loaded ahead of time use it up."""
+    link = serving.link
+    assert httpx.get(link, headers={"sec-purpose": "prefetch"}).status_code == 503
+    first, second = httpx.get(link), httpx.get(link)
+    assert (first.status_code, second.status_code) == (303, 401)
+    cookie = first.headers["set-cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=strict" in cookie
+    assert not second.headers.get("set-cookie")
+
+
+def test_f43_a_link_leads_to_pages_of_ours_only(serving: Serving) -> None:
+    """`to` is a deep link, never another host's address."""
+    for to, leads in [("/conflicts/1", "/conflicts/1"), ("//evil.example", "/"), ("/\\evil", "/")]:
+        answer = httpx.get(serving.link, params={"token": serving.access.new_link(), "to": to})
+        assert answer.headers["location"] == leads
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "https://evil.example", "sec-fetch-site": "cross-site"},
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+        {"sec-fetch-site": "none"},
+        {},
+    ],
+)
+def test_f43_a_post_from_elsewhere_is_refused(
+    serving: Serving, client: httpx.Client, headers: dict[str, str]
+) -> None:
+    """Also with the session's cookie: 403, and nothing is decided."""
+    with httpx.Client(base_url=serving.url, cookies=client.cookies) as foreign:
+        for path in ("/conflicts/2/decide", "/api/conflicts/2/decide", "/logout"):
+            answer = foreign.post(path, data={"take": "source"}, headers=headers)
+            assert answer.status_code == 403, path
+    assert client.get("/api/conflicts/2").json()["state"] == "open"
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "a@127.0.0.1", "x:y"]
+)
+def test_f43_a_forged_host_is_refused(client: httpx.Client, host: str) -> None:
+    """As DNS rebinding would send it: 400, signed in or not."""
+    assert client.get("/", headers={"host": host}).status_code == 400
+
+
+def test_f43_what_a_record_holds_is_text_on_every_page(client: httpx.Client) -> None:
+    """A value that is a script stands there escaped."""
+    for path in PAGES:
+        assert SCRIPT not in client.get(path).text, path
+    page = client.get("/conflicts/1").text
+    assert "&lt;script&gt;" in page
+
+
+def test_every_answer_has_the_headers_that_keep_a_browser_safe(client: httpx.Client) -> None:
+    """No inline script or style, no frame, no cache: also for refusals."""
+    for path in [*PAGES, *DATA]:
+        headers = client.get(path).headers
+        policy = headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert headers["x-frame-options"] == "DENY"
+        assert headers["cache-control"] == "no-store"
+        assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_no_page_has_script_or_style_of_its_own(client: httpx.Client) -> None:
+    """What the policy would refuse is not there in the first place."""
+    for path in PAGES:
+        text = client.get(path).text
+        assert not re.findall(r"<script(?![^>]*\ssrc=)|<style|\sstyle=|\son[a-z]+=\"", text), path
+        assert not re.findall(r"(?:src|href)=\"(?:https?:)?//", text), path
+
+
+def test_f39_a_password_is_on_no_page(client: httpx.Client) -> None:
+    """The canary of a connection's URL: not even where its error is shown."""
+    for path in [*PAGES, *DATA]:
+        assert CANARY not in client.get(path).text, path
+
+
+def test_masked_values_are_on_no_page(bench: ReviewBench, client: httpx.Client) -> None:
+    """Neither in records, previews, errors and exports, nor found by a search."""
+    for path in [*PAGES, *DATA, "/conflicts?q=%2B39", "/api/audit?q=%2B39"]:
+        assert "+39 0" not in client.get(path).text, path
+    shown = client.post("/conflicts/2/preview", data={"take": "source"}).text
+    assert "+39 0" not in shown
+    assert "•••" in shown
+    assert client.get("/api/conflicts?q=%2B39").json()["total"] == 0
+    assert bench.target("SELECT count(*) FROM users WHERE phone LIKE '+39 0%'") == [(8,)]
+
+
+def test_a_token_is_enough_for_a_program(serving: Serving) -> None:
+    """With `Authorization: Bearer` no browser's headers are asked for; a wrong one is 401."""
+    with httpx.Client(base_url=serving.url) as program:
+        headers = {"authorization": f"Bearer {TOKEN}"}
+        answer = program.post("/api/conflicts/6/preview", json={"take": "source"}, headers=headers)
+        assert answer.json()["action"] == "update"
+        headers = {"authorization": f"Bearer {TOKEN[:-1]}x"}
+        assert program.get("/api/conflicts", headers=headers).status_code == 401
+
+
+def test_a_page_signed_out_of_is_closed(serving: Serving) -> None:
+    """The cookie is worth nothing after Sign out."""
+    with serving.client() as client:
+        cookies = httpx.Cookies(client.cookies)
+        assert client.post("/logout").status_code == 303
+        assert httpx.get(serving.url, cookies=cookies).status_code == 401
+
+
+# --- a proxy in front ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def proxied(bench: ReviewBench) -> Iterator[Serving]:
+    served = Serving(
+        bench.project, write_after=60, proxy=Proxy("X-Forwarded-User", "X-Forwarded-Groups")
+    )
+    yield served
+    served.stop()
+
+
+def asked_by(serving: Serving, user: str, groups: str) -> httpx.Client:
+    headers = {
+        "x-forwarded-user": user, "x-forwarded-groups": groups,
+        "origin": serving.url, "sec-fetch-site": "same-origin",
+    }  # fmt: skip
+    return httpx.Client(base_url=serving.url, headers=headers)
+
+
+def test_a_proxy_tells_who_asks_and_what_they_may(proxied: Serving) -> None:
+    """A reviewer decides under their own name; a viewer looks; who has no role is shut out."""
+    with asked_by(proxied, "bob", "staff, reviewer") as bob:
+        decided = bob.post("/api/conflicts/6/decide", json={"take": "target"}).json()
+        assert decided["decision"]["user"] == "bob"
+        bob.post("/api/conflicts/6/undo")
+    with asked_by(proxied, "eve", "viewer") as eve:
+        assert eve.get("/conflicts/6").status_code == 200
+        refused = eve.post("/api/conflicts/6/decide", json={"take": "target"})
+        assert refused.status_code == 403
+        assert "viewer" in refused.json()["error"]
+        assert 'name="take"' not in eve.get("/conflicts/6").text
+    with asked_by(proxied, "mal", "staff") as mal:
+        assert mal.get("/").status_code == 401
+    with asked_by(proxied, "", "reviewer") as nobody:
+        assert nobody.get("/").status_code == 401
+
+
+def test_headers_from_anywhere_but_the_proxy_count_for_nothing(bench: ReviewBench) -> None:
+    """Who reaches the server past the proxy could write any name into them."""
+    import ipaddress
+
+    proxy = Proxy("X-User", default="reviewer", networks=(ipaddress.ip_network("10.0.0.0/8"),))
+    served = Serving(bench.project, proxy=proxy)
+    try:
+        assert httpx.get(served.url, headers={"x-user": "bob"}).status_code == 401
+    finally:
+        served.stop()
+
+
+def test_the_header_is_not_trusted_where_none_is_named(serving: Serving) -> None:
+    """Without `--trust-header` it is a header like any other."""
+    assert httpx.get(serving.url, headers={"x-forwarded-user": "bob"}).status_code == 401
