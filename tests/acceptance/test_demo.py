@@ -219,9 +219,17 @@ def test_no_password_is_shown(told: Told) -> None:
 
 
 def test_told_twice_it_begins_anew(told: Told) -> None:
-    """A second demo, after somebody has played with the first, ends like the first."""
+    """A second demo, after a reader of the README has settled what the first left, ends alike."""
     (resolve,) = re.findall(r"syncline (conflicts resolve \d+ --take source)", told.printed)
-    assert "written" in _syncline(told.project, *resolve.split())
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    typed = [
+        one.strip() for one in re.findall(r"^syncline (conflicts [^#\n]*)", readme, re.MULTILINE)
+    ]
+    assert typed[-1] == resolve
+    said = [_syncline(told.project, *command.split()) for command in typed]
+    assert "SEA" in said[0]
+    assert "Seattle-Tacoma" in said[1]
+    assert "written" in said[-1]
     assert _waiting(told.project) == []
     again = _tell(told.project)
     assert again.pids == told.pids
