@@ -126,6 +126,17 @@ def of_bytes(data: npt.NDArray[Any], size: int) -> pa.Array[Any]:
     return fixed.cast(pa.binary())
 
 
+def decimals(words: npt.NDArray[np.uint64], digits: int, scale: int) -> pa.Array[Any]:
+    """Rows of two words, the low one first, as decimals."""
+    buffers = [None, _pa.py_buffer(np.ascontiguousarray(words, "<u8"))]
+    return _pa.Array.from_buffers(_pa.decimal128(digits, scale), len(words), buffers)
+
+
+def without_zeros(column: pa.Array[Any]) -> pa.Array[Any]:
+    """Texts of decimals with a point, without the zeros at their end."""
+    return _compute.utf8_rtrim(_compute.utf8_rtrim(column, "0"), ".")
+
+
 def chosen(mask: npt.NDArray[np.bool_], yes: Any, no: Any) -> pa.Array[Any]:
     """The one where the mask is True, else the other: columns, or the same value for all rows."""
     return _compute.if_else(_pa.array(mask), yes, no)

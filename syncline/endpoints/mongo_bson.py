@@ -16,6 +16,7 @@ import pyarrow as pa
 from bson.errors import BSONError
 
 from syncline import arrow
+from syncline.endpoints import mongo_decimal
 from syncline.endpoints.mongo_connection import OPTIONS
 from syncline.endpoints.mongo_json import DECIMAL_DIGITS
 from syncline.endpoints.mongo_values import encode_column, is_date
@@ -28,8 +29,6 @@ _END: Final = b"\0"
 _NULL: Final = b"\x0a"
 _FRAME: Final = 5
 """Bytes of a document beside its elements: the length before them, the end after them."""
-_BIAS: Final = 6176
-"""What is added to the exponent of a Decimal128."""
 _MILLISECOND: Final = 1000
 
 
@@ -119,21 +118,8 @@ def _dates(name: bytes, array: pa.Array[Any]) -> Binary | None:
     return arrow.joined(b"\x09" + name, _bytes_of(numbers // _MILLISECOND))
 
 
-def _decimals(name: bytes, array: Any) -> Binary:
-    """Decimal128: the digits as one number of 113 bits, before them exponent and sign.
-
-    Arrow has the same number in 128 bits, as a two's complement.
-    """
-    words = arrow.words(array, 1, np.uint64)[2 * array.offset :][: 2 * len(array)].reshape(-1, 2)
-    low, high = words[:, 0], words[:, 1]
-    sign = high >> np.uint64(63)
-    negative = sign.astype(np.bool_)
-    size = np.where(negative, ~high + (low == 0).astype(np.uint64), high)
-    exponent = np.uint64((_BIAS - array.type.scale) << 49)
-    both = np.empty_like(words)
-    both[:, 0] = np.where(negative, ~low + np.uint64(1), low)
-    both[:, 1] = size | exponent | sign << np.uint64(63)
-    return arrow.joined(b"\x13" + name, _bytes_of(both))
+def _decimals(name: bytes, array: pa.Array[Any]) -> Binary:
+    return arrow.joined(b"\x13" + name, _bytes_of(mongo_decimal.encoded(array)))
 
 
 def _bytes_of(numbers: npt.NDArray[Any]) -> Binary:

@@ -13,6 +13,7 @@ from bson.decimal128 import Decimal128
 from bson.int64 import Int64
 from bson.objectid import ObjectId
 
+from syncline.endpoints import mongo_decimal
 from syncline.endpoints.fit import Unfit, fit_column, from_arrow, shown
 from syncline.endpoints.mongo_json import from_json, json_text, to_decimal128
 from syncline.record import Misfit, Type
@@ -48,10 +49,25 @@ def decode_column(
     """Give BSON values as an Arrow column, with what does not fit the type."""
     if type_.name == "json":
         return _decode_json(name, values)
+    plain = _plain(values, type_)
+    if plain is not None:
+        return plain, []
     native = _NATIVE.get(type_.name, {})
     if native and not native.keys().isdisjoint(map(type, values)):
         values = [native[type(v)](v) if type(v) in native else v for v in values]
     return fit_column(name, values, type_)
+
+
+def _plain(values: Sequence[object], type_: Type) -> pa.Array[Any] | None:
+    """The column, where all values are of the one BSON type that is the canonical type's own."""
+    if type_.name == "decimal":
+        return mongo_decimal.decoded(values, type_)
+    digits = DATE_DIGITS if type_.precision is None else type_.precision
+    is_instant = type_.name == "timestamptz" and digits >= DATE_DIGITS
+    # A date that Python's datetime can't hold is of a class of its own.
+    if is_instant and set(map(type, values)) <= {datetime, type(None)}:
+        return pa.array(values, type_.arrow)
+    return None
 
 
 def key_value(value: object, type_: Type) -> Any:

@@ -1,4 +1,6 @@
-"""Columns written as BSON by Arrow are, byte for byte, what the driver writes value by value."""
+"""Columns written as BSON by Arrow are, byte for byte, what the driver writes value by value; and
+numbers read as columns are what each of them is by itself.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +12,14 @@ from typing import Any
 import bson
 import pyarrow as pa
 import pytest
+from bson.decimal128 import Decimal128
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from syncline.endpoints.fit import fit_column
 from syncline.endpoints.mongo_bson import documents, element, stored
-from syncline.endpoints.mongo_connection import OPTIONS
-from syncline.endpoints.mongo_values import encode_column
+from syncline.endpoints.mongo_connection import OPTIONS, decoded
+from syncline.endpoints.mongo_values import decode_column, encode_column
 from syncline.record import parse_type
 
 INSTANTS = st.datetimes(timezones=st.just(dt.UTC))
@@ -59,6 +63,44 @@ def test_a_column_is_written_as_the_driver_writes_it(
     found = element("f", column, type_)
     assert found is not None
     assert documents([stored(found, "f", null=null)]) == expected
+
+
+def decimal(sign: int, digits: tuple[int, ...], exponent: int) -> Decimal128:
+    return Decimal128(Decimal((sign, digits, exponent)))
+
+
+DECIMALS = st.builds(
+    decimal,
+    st.integers(0, 1),
+    st.lists(st.integers(0, 9), min_size=1, max_size=34).map(tuple),
+    st.integers(-7, 1),
+) | st.sampled_from(
+    [Decimal128(text) for text in ("0", "-0.00", "1.50", "NaN", "-Infinity", "1E-6176", "9E+6111")]
+)
+
+
+@pytest.mark.parametrize("name", ["decimal", "decimal(14,2)", "decimal(38,6)"])
+@settings(deadline=None, max_examples=100)
+@given(values=st.lists(st.none() | DECIMALS, max_size=6))
+def test_decimals_are_read_as_each_of_them_is(name: str, values: list[Decimal128 | None]) -> None:
+    """Whatever their digits, scales and signs, and whether or not they fit the type."""
+    type_ = parse_type(name)
+    each = [None if value is None else value.to_decimal() for value in values]
+    found, misfits = decode_column("f", values, type_)
+    expected, unfit = fit_column("f", each, type_)
+    assert found.to_pylist() == expected.to_pylist()
+    assert found.type == expected.type
+    assert misfits == unfit
+
+
+@settings(deadline=None, max_examples=30)
+@given(values=st.lists(st.none() | MILLISECONDS, max_size=6))
+def test_dates_are_read_as_instants(values: list[dt.datetime | None]) -> None:
+    """As the driver gives them, in UTC."""
+    read = [decoded(bson.encode({"f": value}))["f"] for value in values]
+    found, misfits = decode_column("f", read, parse_type("timestamptz(3)"))
+    assert found.to_pylist() == values
+    assert not misfits
 
 
 def test_elements_follow_one_another_in_their_order() -> None:
