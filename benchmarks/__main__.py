@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -90,12 +91,14 @@ def main() -> int:
     if not asked.large:
         cases = [_without_large(case) for case in cases]
     around = surroundings()
+    path: Path | None = None
     results: list[Result] = []
     skipped: dict[str, str] = {}
     failed: dict[str, str] = {}
     with started() as servers:
         bench = Bench(servers, Console(width=max(120, Console().width)), asked)
         for case in cases:
+            began = time.monotonic()
             try:
                 result = bench.measured(case)
             except Unavailable as refusal:
@@ -108,11 +111,13 @@ def main() -> int:
                 results.append(result)
                 bench.console.print(report.table(result))
                 bench.say("\n".join(result.verdicts()))
-        path = save(results, skipped, around, servers, asked.output)
+            bench.say(f"{case.name} took {time.monotonic() - began:.0f} s")
+            # After each case: what was measured is kept, whatever becomes of the next.
+            path = save(results, skipped, around, servers, asked.output)
     bench.say(f"saved {path}")
     for name, error in failed.items():
         bench.say(f"{name} came out wrong: {error.partition(chr(10))[0]}", style="red")
-    if asked.publish and not failed:
+    if asked.publish and path and not failed:
         bench.say(f"wrote {publish.publish([path])}")
     return 1 if failed else 0
 

@@ -134,7 +134,7 @@ LINEITEM: Final = Dataset(
     },
     ("l_orderkey", "l_linenumber"),
     _lineitem,
-    600_000,
+    300_000,
 )
 _DECIMALS: Final = [f"amount_{number}" for number in range(10)]
 _TEXTS: Final = [f"text_{number}" for number in range(10)]

@@ -148,7 +148,7 @@ def _verify_pairing() -> Case:
             _looking("syncline verify --each, plain columns", PLAIN_COLUMNS, "--each"),
             _looking("syncline verify, plain columns", PLAIN_COLUMNS),
         ),
-        rows=200_000,
+        rows=100_000,
         needs=("mariadb",),
     )
 

@@ -19,7 +19,7 @@ from benchmarks.stage import Stage
 from syncline.testing.servers import Kind
 
 Run = Callable[[Stage, int], Measured]
-ROWS: Final = 200_000
+ROWS: Final = 100_000
 LEDGERED: Final = {"plain": "conflicts: {detect: none}", "ledgered": "conflicts: {strategy: merge}"}
 
 
