@@ -73,7 +73,7 @@ def _content(files: Sequence[Mapping[str, Any]], results: Mapping[str, Result]) 
         if any(case in results for case in cases):
             yield f"![Median seconds: {', '.join(cases)}](images/bench-{name}.svg)\n"
         for case in sorted({*results} & {*cases}, key=order.index):
-            yield f"#### {report.title(results[case])}\n\n{report.markdown(results[case])}\n"
+            yield f"### {report.title(results[case])}\n\n{report.markdown(results[case])}\n"
 
 
 def _surroundings(file: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, MutableMapping
@@ -97,8 +98,10 @@ def _keep(_logger: Any, method: str, event: MutableMapping[str, Any]) -> Mutable
 
 def _make_room(directory: Path) -> None:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for old in sorted(directory.glob("*.jsonl"))[: -_MOST_KEPT + 1]:
-        old.unlink(missing_ok=True)
+    # Names, not paths: every run of many looks through all of them.
+    kept = sorted(name for name in os.listdir(directory) if name.endswith(".jsonl"))  # noqa: PTH208
+    for old in kept[: -_MOST_KEPT + 1]:
+        (directory / old).unlink(missing_ok=True)
 
 
 def _at_least(level: int) -> Any:
