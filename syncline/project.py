@@ -201,7 +201,7 @@ class Project:
 
     def _rules_problems(self, mapping: Mapping) -> Iterator[Problem]:
         try:
-            rules = self.rules(mapping.name)
+            rules = load_rules(rules_path(self.root, mapping.name))
         except MappingErrors as error:
             yield from error.problems
             return
@@ -218,7 +218,9 @@ class Project:
 
     def rules(self, name: str) -> tuple[Rule, ...]:
         """The remembered decisions of a mapping. Raises MappingErrors with all that is wrong."""
-        return load_rules(rules_path(self.root, name))
+        found = load_rules(rules_path(self.root, name))
+        masked = self.mapping(name).masked if found else frozenset[str]()
+        return tuple(replace(rule, secret=rule.field in masked) for rule in found)
 
     @property
     def hooks(self) -> Hooks:

@@ -6,15 +6,18 @@ file; the first whose condition holds settles its field. Pure, as strategies are
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
 from syncline.conflict import MISSING, Conflict, Keep, Kind, Resolution, Write, later
 
 Side = Literal["source", "target"]
+HIDDEN: Final = "•••"
+"""What is shown in place of a masked value."""
 _BLANK: Final = re.compile(r"\s+")
 _EQUALS: Final = re.compile(r"^(source|target) (=|!=) (.*)$", re.DOTALL)
 
@@ -25,7 +28,8 @@ class Rule:
 
     `field` is the contested field that it settles; None: the whole record, where one side is gone
     (`update_delete`, `delete_update`). `when` is a condition (`check_when`). `take` is the side
-    that wins; None: `value` is written. `kind` narrows it to one way to collide.
+    that wins; None: `value` is written. `kind` narrows it to one way to collide. Where the field is
+    masked the value is `secret`: nothing that shows the rule has it.
     """
 
     field: str | None
@@ -34,12 +38,27 @@ class Rule:
     value: Any = None
     kind: Kind | None = None
     note: str = ""
+    secret: bool = dataclasses.field(default=False, compare=False)
+
+    @property
+    def shown_value(self) -> Any:
+        """The value as a person may see it."""
+        return HIDDEN if self.secret and self.value is not None else self.value
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The rule as JSON prints it."""
+        told = asdict(self) | {"value": self.shown_value, "text": self.text}
+        return {name: value for name, value in told.items() if name != "secret"}
 
     @property
     def text(self) -> str:
         """The rule in one line, as the audit log names it."""
         of = self.field or "record"
-        wins = self.take or json.dumps(self.value, ensure_ascii=False, default=str)
+        value = self.shown_value
+        wins = self.take or (
+            HIDDEN if value is HIDDEN else json.dumps(value, ensure_ascii=False, default=str)
+        )
         only = f" ({self.kind.value})" if self.kind else ""
         return f"{of}: {wins} when {self.when}{only}"
 

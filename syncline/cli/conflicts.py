@@ -198,7 +198,8 @@ def conflicts_show(entry_id: Id, *, strategy: AsOption = None, as_json: JsonOpti
     answer = _answers(project, strategy, [entry]).get(entry.id)
     past = shown_history(past, masked)
     if as_json:
-        told = content(entry, masks) | {"history": [asdict(event) for event in past]}
+        told = content(entry, masks) | view(entry, masked).content
+        told |= {"history": [asdict(event) for event in past]}
         show.line(told | _answer_content(answer, masked))
         return
     _side_by_side(view(entry, masked))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -40,10 +39,9 @@ def rules_list(name: Name, *, as_json: JsonOption = False) -> None:
     rules = _rules(project, name)
     found = _settles(project, name, rules)
     counts = [found.by_rule.get(rule.text, 0) for rule in rules]
-    rules = tuple(_shown(project, name, rule) for rule in rules)
     if as_json:
         for number, (rule, settles) in enumerate(zip(rules, counts, strict=True), 1):
-            show.line({"number": number, **asdict(rule), "text": rule.text, "settles": settles})
+            show.line({"number": number, **rule.content, "settles": settles})
         return
     if not rules:
         typer.echo("no rules")
@@ -94,12 +92,12 @@ def rules_add(
     from syncline.rulebook import add_rule, rules_path
 
     project = the_project()
-    rule = _given(project, name, field, when, take, value, kind, remark)
+    rule = _secret(project, name, _given(project, name, field, when, take, value, kind, remark))
     rules = _rules(project, name)
     found = _settles(project, name, (*rules, rule))
     before = _settles(project, name, rules).would
     if as_json:
-        told_one = {"rule": asdict(rule), "text": rule.text, "settles": found.would - before}
+        told_one = {"rule": rule.content, "text": rule.text, "settles": found.would - before}
         show.line(told_one | {"of": found.of, "together": found.would})
     else:
         more = f" (with the other rules {found.would:,})" if before else ""
@@ -140,6 +138,12 @@ def _given(
     return Rule(field, when, take, value, Kind(kind) if kind else None, remark)
 
 
+def _secret(project: Project, name: str, rule: Rule) -> Rule:
+    from syncline.review.whatif import shown_rule
+
+    return shown_rule(rule, project.mapping(name).masked)
+
+
 def _audited(
     project: Project, name: str, rule: Rule, what: Literal["added", "removed"], user: str | None
 ) -> None:
@@ -162,20 +166,13 @@ def rules_remove(
 
     project = the_project()
     project.mapping(name)
-    rule = remove_rule(rules_path(project.root, name), number)
+    rule = _secret(project, name, remove_rule(rules_path(project.root, name), number))
     _audited(project, name, rule, "removed", user)
-    text = _shown(project, name, rule).text
+    text = rule.text
     if as_json:
         show.line({"removed": text})
     else:
         typer.echo(f"forgotten: {text}")
-
-
-def _shown(project: Project, name: str, rule: Rule) -> Rule:
-    from syncline.review.mask import masks_of
-    from syncline.review.whatif import shown_rule
-
-    return shown_rule(rule, masks_of(project)(name))
 
 
 def rules_suggest(entry_id: Id, *, as_json: JsonOption = False) -> None:
@@ -195,9 +192,7 @@ def rules_suggest(entry_id: Id, *, as_json: JsonOption = False) -> None:
     for rule in found:
         settles = _settles(project, entry.mapping, (*already, rule))
         if as_json:
-            show.line(
-                {**asdict(rule), "text": rule.text, "settles": settles.would, "of": settles.of}
-            )
+            show.line({**rule.content, "settles": settles.would, "of": settles.of})
         rows.append(
             (rule.text, f"{settles.would:,} of {settles.of:,}", _command(entry.mapping, rule))
         )

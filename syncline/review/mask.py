@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from syncline.conflict import MISSING
 from syncline.errors import SynclineError
 from syncline.mapping.forms import Form, FromForm, LookupForm, PythonForm, SqlForm
+from syncline.rule import HIDDEN
 
 if TYPE_CHECKING:
     from syncline.mapping.model import Mapping as MappingFile
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from syncline.store import DeadLetter
 
 _WORD: Final = re.compile(r"\w+")
-HIDDEN: Final = "•••"
-"""What is shown in place of a masked value."""
 
 Masked = Container[str]
 Masks = Callable[[str], Masked]

@@ -6,7 +6,7 @@ Pure. What a mapping masks comes out hidden, so that no screen can forget to.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Literal, cast
 
 from syncline.conflict import MISSING, Kind
@@ -82,6 +82,12 @@ class View:
     entry: Entry
     fields: tuple[FieldView, ...]
     known: Known
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """As the HTTP API and `--json` give it: what is known of the baseline, and each field."""
+        told = [asdict(one) | {"merges": one.merges, "alike": one.alike} for one in self.fields]
+        return {"known": self.known, "fields": told}
 
     @property
     def main(self) -> tuple[FieldView, ...]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from syncline.conflict import Ask, Conflict, Keep, Kind, Resolution, Strategy, Write
 from syncline.errors import InputError, SynclineError
 from syncline.review.bulk import Maker, Preview, preview
-from syncline.review.mask import HIDDEN, Masked, Masks
+from syncline.review.mask import Masked, Masks
 from syncline.review.queue import after, decision
 from syncline.review.typed import read_value
 from syncline.rule import CONDITIONS, Rule, holds, ruling, settled
@@ -202,7 +202,7 @@ def told_rule(
 def shown_rule(rule: Rule, masked: Masked) -> Rule:
     """The rule as a person may see it."""
     hides = rule.take is None and rule.field is not None and rule.field in masked
-    return replace(rule, value=HIDDEN) if hides else rule
+    return replace(rule, secret=True) if hides else rule
 
 
 def suggested(entry: Entry, masked: Masked = frozenset[str]()) -> list[Rule]:

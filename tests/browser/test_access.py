@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 PAGES = [
     "/", "/conflicts", "/conflicts?q=nothing-like-this", "/conflicts/1", "/conflicts/2",
     "/dead-letters", "/dead-letters/1", "/runs", "/runs?mapping=customers", "/audit", "/api/docs",
-    "/conflicts/2/rule", "/rules",
+    "/conflicts/2/rule", "/rules", "/conflicts/4", "/conflicts/5",
     "/conflicts/999",
 ]  # fmt: skip
 
@@ -26,6 +26,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     """Conflicts, one of them decided, and a dead letter."""
     bench = ReviewBench(tmp_path_factory.mktemp("access") / "project", 6)
     bench.collide(1, 2, 3, name="A rather long name " * 12)
+    bench.target('UPDATE users SET name = \'{"a": 1, "b": [2]}\' WHERE user_id = 4')
+    bench.collide(4, name='{"a": 2, "c": true, "b": [2]}')  # documents, by path
+    bench.target("DELETE FROM users WHERE user_id = 6")
+    bench.source("UPDATE customers SET name = 'Six', updated_at = '2026-02-02' WHERE id = 6")
     bench.poison(5)
     serving = Serving(bench.project, write_after=3600)
     with serving.client() as client:
@@ -46,10 +50,18 @@ def test_axe_finds_nothing_on_any_page(served: Serving, sign_in: Open, scheme: s
         page.wait_for_load_state("load")
         if path == "/conflicts":
             page.keyboard.press("j")
-            expect(page.locator("#pane")).to_contain_text("Conflict 3")
+            expect(page.locator("#pane")).to_contain_text("Conflict 5")
         if path == "/conflicts/1":
             expect(page.locator("#would")).to_contain_text("Merge")
         found += _violations(axe, page, path)
+    page.goto(f"{served.url}/conflicts/4")
+    expect(page.locator("table.sides").first).to_contain_text("absent")
+    page.goto(f"{served.url}/conflicts/5")
+    expect(page.locator("table.sides").first).to_contain_text("gone")
+    page.goto(f"{served.url}/dead-letters/1")
+    page.get_by_role("button", name="Drop").click()
+    expect(page.locator("h1")).to_contain_text("Drop 1 dead letter?")
+    found += _violations(axe, page, "drop")
     page.goto(served.url)
     page.keyboard.press("?")
     expect(page.locator("#help")).to_be_visible()

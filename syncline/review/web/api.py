@@ -129,8 +129,7 @@ def entry_of(desk: Desk, entry: Entry) -> Json:
     """A conflict as the API gives it: side by side, masked values hidden."""
     found = view(entry, masks_of(desk.project)(entry.mapping))
     shown = asdict(found.entry) | {"state": entry.state.value, "kind": entry.kind.value}
-    fields = [asdict(one) | {"merges": one.merges, "alike": one.alike} for one in found.fields]
-    answer: Json = plain(shown | {"known": found.known, "fields": fields})
+    answer: Json = plain(shown | found.content)
     for hidden in ("source_prints", "target_prints", "ledger_key"):
         answer.pop(hidden, None)
     return answer
@@ -251,18 +250,15 @@ def what_if(desk: TheDesk, entry_id: int, strategy: str) -> Json:
 def suggestions(desk: TheDesk, entry_id: int) -> list[Json]:
     """The rules that its decision could become."""
     found = rules.suggestions(desk, desk.store.conflict(entry_id))
-    return [plain(asdict(rule) | {"text": rule.text}) for rule in found]
+    return [plain(rule.content) for rule in found]
 
 
 @router.get("/rules/{mapping}", tags=["rules"])
 def rules_of(desk: TheDesk, mapping: str) -> list[Json]:
     """The rules of a mapping, in order, each with its number."""
     desk.project.mapping(mapping)
-    found = rules.visible(desk, mapping, desk.project.rules(mapping))
-    return [
-        plain(asdict(rule) | {"number": number, "text": rule.text})
-        for number, rule in enumerate(found, 1)
-    ]
+    found = desk.project.rules(mapping)
+    return [plain(rule.content | {"number": number}) for number, rule in enumerate(found, 1)]
 
 
 @router.post("/rules/{mapping}/preview", tags=["rules"])

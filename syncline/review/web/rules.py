@@ -20,7 +20,6 @@ from syncline.review.whatif import (
     answer_as,
     by_rules,
     near_of,
-    shown_rule,
     strategy_named,
     suggested,
     told_rule,
@@ -134,15 +133,9 @@ def rules(request: Request, desk: TheDesk) -> Response:
 
 def _known(desk: Desk, name: str) -> Known:
     try:
-        return Known(name, visible(desk, name, desk.project.rules(name)))
+        return Known(name, desk.project.rules(name))
     except InputError as error:
         return Known(name, (), str(error))
-
-
-def visible(desk: Desk, mapping: str, found: tuple[Rule, ...]) -> tuple[Rule, ...]:
-    """Rules as a person may see them."""
-    masked = masks_of(desk.project)(mapping)
-    return tuple(shown_rule(one, masked) for one in found)
 
 
 @router.post("/rules/remove")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -150,6 +151,17 @@ def test_a_page_signed_out_of_is_closed(serving: Serving) -> None:
         cookies = httpx.Cookies(client.cookies)
         assert client.post("/logout").status_code == 303
         assert httpx.get(serving.url, cookies=cookies).status_code == 401
+
+
+def test_every_address_of_the_api_is_in_its_reference(client: httpx.Client) -> None:
+    """docs/reference/http-api.md names each; OpenAPI describes each, with what it takes."""
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "http-api.md").read_text()
+    document = client.get("/api/openapi.json").json()
+    for path, methods in document["paths"].items():
+        last = re.sub(r"\{\w+\}", "", path).rstrip("/").rpartition("/")[2]
+        assert last in page, path
+        for method, told in methods.items():
+            assert told["description"], (method, path)
 
 
 # --- a proxy in front ----------------------------------------------------------------------------

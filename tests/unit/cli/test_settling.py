@@ -21,6 +21,10 @@ def emails(place: Any) -> dict[int, str]:
     return dict(place.target("SELECT user_id, email FROM users WHERE user_id < 3"))
 
 
+def emails_of_3(place: Any) -> str:
+    return place.target("SELECT email FROM users WHERE user_id = 3")[0][0]
+
+
 def waiting(cli: Any) -> dict[int, int]:
     """The id of the conflict of each customer."""
     found = lines(cli("conflicts", "list", "--json"))
@@ -282,12 +286,19 @@ def test_f39_masked_values_are_in_no_output(place: Any, cli: Any) -> None:
     (place.root / "rules").mkdir()
     (place.root / "rules" / "customers.yaml").write_text(
         "- {field: email, when: source is empty, value: secret5@x}\n"
+        "- {field: email, when: source is longer, value: secret6@x}\n"
     )
+    place.source("UPDATE customers SET email = 'secret-longer@x', "
+                 "updated_at = '2026-01-04 00:00:00' WHERE id = 3")  # fmt: skip
+    place.target("UPDATE users SET email = 'hidden3@x' WHERE user_id = 3")
+    outputs += [cli("run", "customers"), cli("conflicts", "audit", "--json")]
+    assert emails_of_3(place) == "secret6@x"
+    assert lines(outputs[-1])[0]["by"] == "rule email: ••• when source is longer"
     outputs += [cli(*command) for command in commands]
     for result in outputs:
         assert result.exit_code in (0, 5), result.stderr
         found = result.stdout + result.stderr
         assert not re.search(r"secret|hidden\d", found), found
     assert outputs[-1].stdout == ""
-    assert json.loads(outputs[2].stdout.splitlines()[0])["source"]["email"] == "•••"
+    assert json.loads(outputs[4].stdout.splitlines()[0])["source"]["email"] == "•••"
     assert emails(place)[1] == "secret1@x"
