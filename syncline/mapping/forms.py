@@ -23,7 +23,8 @@ _DATE: Final = re.compile(r"^\d{4}-\d{1,2}-\d{1,2}([T ].*)?$")
 class Strict(BaseModel):
     """Base of every part of a mapping: unknown keys are refused, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    # A part is built once, with the whole of the mapping, and not by itself as well.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
 
 class OrText:
