@@ -7,6 +7,7 @@ compute them (`digests`), so that only the keys of groups that differ travel.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,9 @@ import pyarrow as pa
 import structlog
 
 from syncline import arrow, sides
-from syncline.baseline import decode_key
+from syncline.baseline import SOURCE_GONE, decode_key
 from syncline.batch import Batch, Shape, gone_batch
-from syncline.digests import held
+from syncline.digests import PAGE, held
 from syncline.endpoints.base import ROW, Transaction
 from syncline.guard import check_deletes
 from syncline.settle import Outcome, settle
@@ -49,8 +50,9 @@ def reconcile(syncing: Syncing) -> None:
     """
     found = find(syncing.run, syncing.terms.shape)
     check_deletes(syncing.run, found.count, found.known, syncing.options.allow)
-    for batch in found.batches:
+    for batch in (*found.batches, *_never_settled(syncing)):
         syncing.transact(lambda tx, batch=batch: _settle(tx, batch, syncing))
+        syncing.patience.progressed()  # what was deleted is not looked for again
 
 
 def find(run: Opened, shape: Shape) -> Gone:
@@ -73,6 +75,26 @@ def find(run: Opened, shape: Shape) -> Gone:
     if now is not None and now.hides_rows:  # a policy that came after the run began
         return Gone((), known)
     return Gone(tuple(batch for batch in proven if batch is not None), known)
+
+
+def _never_settled(syncing: Syncing) -> Iterator[Batch]:
+    """What waits without ever having been settled, and is gone: nobody can decide on it any more.
+
+    Without a baseline a record is not among ours, so it is looked for by key alone; nothing of the
+    target is deleted for it.
+    """
+    run = syncing.run
+    waits = syncing.store.counts(run.name)
+    if not (run.spec.ledger and tells(run) and (waits.open_conflicts or waits.dead_letters)):
+        return
+    with run.target.begin(run.spec, write=False) as tx:
+        holds = tx.ledger_holds()
+    never = (holds.column("gone").to_numpy() & SOURCE_GONE) != 0
+    keys = arrow.keep(arrow.one_chunk(holds.column("k")), never)
+    for start in range(0, len(keys), PAGE):
+        batch = _proven(run, syncing.terms.shape, keys.slice(start, PAGE))
+        if batch is not None:
+            yield batch
 
 
 def tells(run: Opened) -> bool:

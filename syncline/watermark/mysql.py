@@ -2,6 +2,14 @@
 
 Taken before the snapshot of a read: whatever commits later has stamped its rows later, if it
 stamped them with this server's NOW(). Bounded, not exact: nobody else's clock is covered.
+
+- Let H be taken at h, before the snapshot s. NOW() is the start n of the statement that stamps a
+  row, in the transaction T that commits at c. Where c is before s, the read has the row.
+- Else T was open at h, or it had not begun to write. In the first case it stands in INNODB_TRX,
+  with a start that is at most the margin after the n of its first statement: H <= n. In the second
+  n is at most the margin before h: H <= n. The next delta reads it.
+- INNODB_TRX is a copy of up to 0.1 s of age (`_oldest`), and a prepared XA transaction has no start
+  to go by: it holds H where it was (https://mariadb.com/kb/en/information-schema-innodb_trx-table/).
 """
 
 from __future__ import annotations

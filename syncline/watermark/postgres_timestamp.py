@@ -2,6 +2,13 @@
 
 The horizon is the start of the oldest open transaction, taken before the first read, less a margin:
 what is still to commit cannot have stamped its rows earlier, if it used this server's clock.
+
+- Let H be taken at h, before the snapshot s, and let transaction T stamp its rows with now(), which
+  is its own start t (https://www.postgresql.org/docs/current/functions-datetime.html).
+- Where T committed before s, the read has its rows. Else T was open at h, and H <= t, or began
+  after it, and H <= h <= t. Its rows carry t >= H: the next delta reads them.
+- A prepared transaction is in no session's list, and holds H where it was. The margin covers that
+  `xact_start` is set a moment after the clock was read.
 """
 
 from __future__ import annotations

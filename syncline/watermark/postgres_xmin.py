@@ -3,6 +3,18 @@
 A row changed by a transaction that a snapshot could not see has an xmin at or past that snapshot's
 xmin, since every transaction below it had ended. So the rows to read next are those whose xmin is
 not before it; whatever clock the writers had, however late they committed.
+
+- Let a read have the snapshot S with `pg_snapshot_xmin(S) = x`, and let transaction T write the
+  row version v. Where T < x, T had ended when S was taken: v was seen, or was rolled back.
+- Where T >= x, S may not have seen v. But xmin(v) is T, or a subtransaction of T, whose number is
+  handed out after T's: xmin(v) >= x, so the next delta reads v if it is still there. A newer
+  version in its place has an xmin of its own, for which the same holds.
+- A prepared transaction counts as running, here and on a standby. The order of numbers is that of
+  `age`, true for 2^31 transactions from x; past it, and where values move without a new version
+  (`_VOID`), the checkpoint is void. A deletion leaves no version: it is found by the keys.
+
+https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-SNAPSHOT: xmin is the
+lowest transaction still active; all below are committed and visible, or rolled back and dead.
 """
 
 from __future__ import annotations

@@ -1,6 +1,12 @@
 """SQLite's horizon: the largest cursor value seen.
 
 It has no clock of its own, and nobody else's is used.
+
+- There is one writer at a time (https://www.sqlite.org/isolation.html). Let a read have seen all
+  commits up to the largest value H. A later commit whose writer took its cursor value while it held
+  the write lock took it after every commit that was seen, so the value is >= H by a clock that does
+  not go back: the next delta, inclusive of H, reads it.
+- A value taken before the lock was had may be below H: such a row is missed. Bounded, not exact.
 """
 
 from __future__ import annotations

@@ -4,6 +4,9 @@ decisions are made. A dictionary, with a reading of DESIGN section 5 of its own,
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -34,6 +37,31 @@ VALUES = st.sampled_from(["a", "b"])
 REST = "deletes: {mode: mirror, reconcile: always, guard: 100%}\nconflicts: manual\n"
 ALLOW = frozenset({"empty-source", "deletes", "conflicts"})
 GONE = None
+TRANSACTIONS = {"postgres": "begin", "mariadb": "start transaction"}
+"""Sources whose writers do not wait for each other; SQLite has one writer at a time."""
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from syncline.project import Project
+from syncline.sync import RunOptions, run
+
+left = iter(range(int(sys.argv[2])))
+
+def kill(_):
+    if next(left, None) is None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+run(
+    Project.find(explicit=Path(sys.argv[1])),
+    "people",
+    RunOptions(
+        mode=sys.argv[3] or None,
+        batch_size=1,
+        allow=frozenset({"empty-source", "deletes", "conflicts"}),
+        on_progress=kill,
+    ),
+)
+"""
 Baseline = tuple[str | None, str | None, bool]
 """What source and target held (None: gone), and whether a decision holds them apart."""
 
@@ -116,11 +144,11 @@ class Model:
 class Machine(RuleBasedStateMachine):
     """Drives a project and the model alike."""
 
-    def __init__(self, bench: ProjectBench) -> None:
+    def __init__(self, bench: ProjectBench, kills: int) -> None:
         super().__init__()
-        self.bench, self.model = bench, Model()
+        self.bench, self.model, self.kills = bench, Model(), kills
         self.open: Any = None
-        self.late: dict[int, str] = {}
+        self.late: dict[int, str | None] = {}
         if bench.source.kind == "mongo":  # of a collection that is empty no field is known
             bench.source.put(person(99, name="a"))
             self.model.source[99] = "a"
@@ -145,25 +173,42 @@ class Machine(RuleBasedStateMachine):
             self.bench.source.remove(key)
             del self.model.source[key]
 
-    @precondition(lambda self: self.bench.source.kind == "postgres" and self.open is None)
-    @rule(keys=st.sets(KEYS, min_size=1, max_size=2), value=VALUES)
-    def begin(self, keys: set[int], value: str) -> None:
-        """A transaction writes now and commits at some later time, or never."""
-        self.open = connect("postgres", self.bench.source.url)
-        self.open.execute("begin")
-        for key in sorted(keys & set(self.model.source)):
-            self.open.execute(
-                "update people set name = %s, updated_at = %s where id = %s", (value, now(), key)
-            )
+    @precondition(lambda self: self.bench.source.kind in TRANSACTIONS and self.open is None)
+    @rule(writes=st.dictionaries(KEYS, st.none() | VALUES, min_size=1, max_size=2))
+    def begin(self, writes: dict[int, str | None]) -> None:
+        """A transaction inserts, updates and deletes (None) now, and commits at some later time,
+        or never.
+        """
+        self.open = connect(self.bench.source.kind, self.bench.source.url)
+        self._write_late(TRANSACTIONS[self.bench.source.kind])
+        for key, value in sorted(writes.items()):
+            if value is None:
+                self._write_late("delete from people where id = %s", key)
+            elif key in self.model.source:
+                self._write_late(
+                    "update people set name = %s, updated_at = %s where id = %s", value, now(), key
+                )
+            else:
+                self._write_late(
+                    "insert into people (id, name, updated_at) values (%s, %s, %s)",
+                    key, value, now(),
+                )  # fmt: skip
             self.late[key] = value
+
+    def _write_late(self, statement: str, *values: Any) -> None:
+        with self.open.cursor() as cursor:
+            cursor.execute(statement, values)
 
     @precondition(lambda self: self.open is not None)
     @rule(commits=st.booleans())
     def end(self, commits: bool) -> None:
-        self.open.execute("commit" if commits else "rollback")
+        self._write_late("commit" if commits else "rollback")
         self.open.close()
-        if commits:
-            self.model.source.update(self.late)
+        for key, value in self.late.items() if commits else ():
+            if value is None:
+                self.model.source.pop(key, None)
+            else:
+                self.model.source[key] = value
         self.open, self.late = None, {}
 
     # --- the target's people; what waits they leave to the reviewer ---
@@ -213,6 +258,23 @@ class Machine(RuleBasedStateMachine):
         self.bench.run(allow=ALLOW)
         self.model.settle()
 
+    @precondition(lambda self: self.kills > 0)
+    @rule(mode=st.sampled_from(["", "full"]), batches=st.integers(0, 2))
+    def kill(self, mode: str, batches: int) -> None:
+        """A run in a process of its own dies by `kill -9` after some batches, if it has so many;
+        the next one completes it.
+        """
+        self.kills -= 1
+        folder = str(self.bench.folder)
+        died = subprocess.run(
+            [sys.executable, "-c", KILLED, folder, str(batches), mode],
+            capture_output=True,
+            check=False,
+        )
+        assert died.returncode in {0, -signal.SIGKILL}, died.stderr.decode()
+        self.bench.run(allow=ALLOW)
+        self.model.settle()
+
     @rule()
     def backfill(self) -> None:
         self.bench.run(mode="backfill", window=Range("key", "0", "100"), allow=ALLOW)
@@ -252,10 +314,10 @@ class Machine(RuleBasedStateMachine):
             self.open.close()
 
 
-def drive(make: Callable[[], ProjectBench], examples: int, steps: int = 30) -> None:
-    """Run the machine, each time on a new project."""
+def drive(make: Callable[[], ProjectBench], examples: int, kills: int, steps: int = 30) -> None:
+    """Run the machine, each time on a new project; at most `kills` of its runs are killed."""
     run_state_machine_as_test(  # pyright: ignore[reportUnknownMemberType]
-        lambda: Machine(make()),
+        lambda: Machine(make(), kills),
         settings=settings(
             max_examples=examples,
             stateful_step_count=steps,
@@ -269,7 +331,7 @@ def drive(make: Callable[[], ProjectBench], examples: int, steps: int = 30) -> N
 
 def test_the_machine_on_sqlite(make: Make) -> None:
     """Both sides are what the dictionary says, whatever was done in whatever order."""
-    drive(lambda: make("sqlite", rest=REST, fields="  name: name\n"), examples=5)
+    drive(lambda: make("sqlite", rest=REST, fields="  name: name\n"), examples=5, kills=1)
 
 
 @pytest.mark.slow
@@ -283,4 +345,4 @@ def test_the_machine_on_sqlite(make: Make) -> None:
 )  # fmt: skip
 def test_the_machine_on_every_database(watermark: str, target: str, make: Make) -> None:
     """The same on servers, with transactions that commit late where the source has them."""
-    drive(lambda: make(watermark, target, rest=REST, fields="  name: name\n"), examples=12)
+    drive(lambda: make(watermark, target, rest=REST, fields="  name: name\n"), examples=12, kills=4)

@@ -86,6 +86,40 @@ def test_f14_a_doubt_outlives_its_batch_and_is_settled_before_the_next_read(make
 
 
 @pytest.mark.slow
+def test_f16_deletions_that_landed_renew_the_patience_of_a_run(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An outage while keys are compared, and another while the deletions go on: longer after the
+    first than the run is patient, but it was further by then.
+    """
+    monkeypatch.setattr("syncline.digests.PAGE", 1)  # a transaction for each deletion
+    mirror = LEDGER + "deletes: {mode: mirror, guard: 100%}\n"
+    bench = make("sqlite", "postgres", count=60, rest=mirror)
+    bench.run()
+    bench.source.remove(*range(40))
+    with Proxy(bench.target.url) as proxy:
+        through(bench, target=proxy, retry_seconds=1)
+        proxy.strike(b"GROUP BY G", "never")
+        proxy.delay = 0.005
+
+        def cut_again() -> None:
+            while proxy.struck == 0:
+                time.sleep(0.05)
+            while len(bench.target.rows()) > 50:
+                time.sleep(0.05)
+            time.sleep(1.2)
+            proxy.cut()
+
+        attacker = threading.Thread(target=cut_again)
+        attacker.start()
+        done = bench.run()
+        attacker.join()
+        assert proxy.cuts > 0
+    assert done.deleted == 40
+    assert in_step(bench)
+
+
+@pytest.mark.slow
 def test_f31_of_many_runs_of_a_process_one_asks_whether_the_database_is_back(make: Make) -> None:
     """Six runs lose their target in the middle: while it is away some few connections are tried,
     not some for each, and all runs end well when it is back.

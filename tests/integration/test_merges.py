@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -159,11 +160,40 @@ def test_a_merge_that_could_not_be_is_told(field: str, rest: str, told: str, mak
         make(3, rest=rest, fields=fields).run()
 
 
+PAIRS = [
+    ("sqlite", "sqlite"),
+    *(pytest.param(pair, marks=pytest.mark.slow) for pair in
+      [("postgres", "mongo"), ("mongo", "postgres"), ("mariadb", "sqlite"),
+       ("postgres", "mariadb")]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("make", PAIRS, indirect=True, ids="-".join)
+@pytest.mark.parametrize("skew", [0, 1, -1], ids=["equal", "source ahead", "target ahead"])
+def test_f29_latest_comes_to_rest_and_stays_over_ten_rounds(skew: int, make: Make) -> None:
+    """The same moment in micro- and in milliseconds is a tie, which the target wins; else the later
+    edit does. Whatever won, no round after it writes anything.
+    """
+    at = now() + dt.timedelta(seconds=skew * 3600)
+    fields = FIELDS.replace(
+        "updated_at: updated_at", "updated_at: {from: updated_at, truncate: ms}"
+    )
+    bench = make(10, rest="conflicts: {strategy: latest, clock: updated_at}\n", fields=fields)
+    bench.run()
+    finer = dt.timedelta(microseconds=0 if bench.source.kind == "mongo" else 400)
+    bench.source.edit(3, name="From source", updated_at=at + finer)
+    bench.target.edit(3, name="From target", updated_at=at - dt.timedelta(seconds=skew * 3600))
+    bench.run()
+    assert bench.target.rows()[3]["name"] == ("From source" if skew > 0 else "From target")
+    for turn in range(10):
+        summary = bench.run(mode="full" if turn % 2 else None)
+        assert (summary.updated, summary.queued, summary.inserted) == (0, 0, 0)
+    assert bench.target.rows()[3]["name"] == ("From source" if skew > 0 else "From target")
+
+
 @pytest.mark.parametrize("first", ["source", "target"])
 def test_f29_near_ties_wait_for_a_person_whichever_side_is_later(first: str, make: Make) -> None:
     """And do so over as many runs as there are."""
-    import datetime as dt
-
     bench = make(10, rest="conflicts: {strategy: latest, clock: updated_at, near: 2s}\n")
     bench.run()
     at, near = now(), dt.timedelta(seconds=1)

@@ -14,7 +14,7 @@ from syncline.plan import plan
 from syncline.status import status
 from syncline.store.model import Decision, State
 from syncline.store.store import Store
-from tests.integration.project_bench import FIELDS, Make, ProjectBench, everywhere, now
+from tests.integration.project_bench import FIELDS, Make, ProjectBench, everywhere, now, person
 
 # --- conflicts and people ---
 
@@ -79,6 +79,23 @@ def test_f30_a_decision_on_values_that_have_moved_is_refused_and_shown_again(mak
         entry = store.conflict(number)
     assert entry.state is State.OPEN
     assert (entry.target or {})["name"] == "Edited again"
+
+
+@everywhere()
+def test_a_first_contact_whose_source_is_gone_waits_no_more(make: Make) -> None:
+    """Nobody can decide on it: the record is the target's own now, and stays."""
+    bench = make(3, rest="conflicts: manual\ndeletes: {mode: mirror, guard: 100%}\n")
+    bench.run()
+    bench.source.put(person(7, name="From source", updated_at=now()))
+    bench.target.put(person(7, name="From target"))
+    assert bench.run().queued == 1
+    bench.source.remove(7)
+    bench.run()
+    assert bench.target.rows()[7]["name"] == "From target"
+    report = status(bench.project, "people")
+    assert (report.holds, report.open_conflicts) == (0, 0)
+    bench.source.put(person(7, name="Back", updated_at=now()))
+    assert bench.run().queued == 1
 
 
 def test_a_decision_waits_for_the_next_run_while_another_holds_the_lease(make: Make) -> None:

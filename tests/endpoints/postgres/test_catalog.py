@@ -58,7 +58,7 @@ def test_describe_tells_keys_columns_and_what_rewrites(
     assert changed.rewrites
 
 
-def test_hostile_identifiers_are_quoted(
+def test_f36_hostile_identifiers_are_quoted(
     endpoint: PostgresEndpoint, database: psycopg.Connection[Any]
 ) -> None:
     """f36: names with quotes and semicolons are only names, read and written."""
