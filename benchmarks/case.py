@@ -31,7 +31,8 @@ class Contender:
 
     `prepare` makes ready for one execution, `run` is measured and given the number of the round,
     `check` raises Failed where the result is wrong. `limit` is the promised ratio to the first
-    contender, `memory` the promised peak in bytes. A `large` one is run only when asked for.
+    contender, of the whole process or `past_start`; `memory` the promised peak in bytes. A `large`
+    one is run only when asked for.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Contender:
     prepare: Callable[[Stage], None] = _nothing
     check: Callable[[Stage], None] = _nothing
     limit: float | None = None
+    past_start: bool = False
     memory: int | None = None
     large: bool = False
 

@@ -46,7 +46,11 @@ class Result:
                 "rows": rows,
                 "per_record": case.per_record,
                 "promises": {
-                    one.name: {"ratio": one.limit, "peak_bytes": one.memory}
+                    one.name: {
+                        "ratio": one.limit,
+                        "past_start": one.past_start,
+                        "peak_bytes": one.memory,
+                    }
                     for one in case.contenders
                     if one.limit or one.memory
                 },
@@ -103,9 +107,12 @@ class Result:
         ratio, engine = self.ratio(name), self.ratio(name, engine=True)
         without = f" ({engine:.2f}x without the start of the process)" if engine != ratio else ""
         first = next(iter(self.contenders))
-        return [
-            f"{name}: {ratio:.2f}x of {first}{without}; at most {limit}x: {_kept(ratio <= limit)}"
-        ]
+        promised, judged = (
+            (f"at most {limit}x past the start", engine)
+            if promise["past_start"]
+            else (f"at most {limit}x", ratio)
+        )
+        return [f"{name}: {ratio:.2f}x of {first}{without}; {promised}: {_kept(judged <= limit)}"]
 
     def _by_memory(self, name: str, promise: Mapping[str, Any]) -> list[str]:
         if not (limit := promise["peak_bytes"]) or not (peak := self.peak(name)):

@@ -137,6 +137,8 @@ NOTHING: Final = Case(
             "syncline with ledger",
             sync("ledgered", mode=always("delta"), read=always(0), updated=always(0)),
             check=lambda stage: customers.check(stage, "ledgered", ledger=stage.rows),
+            limit=2.0,
+            past_start=True,
         ),
     ),
 )

@@ -19,7 +19,8 @@ from benchmarks.stage import Stage
 from syncline.testing.servers import Kind
 
 Run = Callable[[Stage, int], Measured]
-ROWS: Final = 100_000
+FULL_ROWS: Final = 200_000
+DELTA_ROWS: Final = 100_000
 LEDGERED: Final = {"plain": "conflicts: {detect: none}", "ledgered": "conflicts: {strategy: merge}"}
 
 
@@ -43,11 +44,16 @@ class Pairing:
             what=f"{self.between}, full load, six transforms",
             contenders=(
                 self._by_hand(full=True),
-                self._syncline("without ledger", "plain", full=True, limit=1.0),
+                self._syncline(
+                    "without ledger",
+                    "plain",
+                    full=True,
+                    limit=1.0 if self.needs == "mongo" else None,
+                ),
                 self._syncline("with ledger", "ledgered", full=True),
             ),
             setup=self._filled,
-            rows=ROWS,
+            rows=FULL_ROWS,
             needs=needs,
         )
         delta = Case(
@@ -60,7 +66,7 @@ class Pairing:
             ),
             setup=self._synced,
             change=self._change,
-            rows=ROWS,
+            rows=DELTA_ROWS,
             needs=needs,
         )
         return full, delta

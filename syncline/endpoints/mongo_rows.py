@@ -133,7 +133,7 @@ class Rows:
         names = [name for name, mask in changed.items() if mask.any()]
         columns, refused = self._documents.values(rows, names, changed)
         attempt = _Attempt(rows.num_rows, {}, refused, set())
-        expected: dict[int, Document] = {}
+        asked: dict[int, tuple[Document, Mapping[str, Any]]] = {}
         for row, seen in enumerate(_seen(current)):
             values = {name: columns[name][row] for name in names if changed[name][row]}
             if row in refused:
@@ -148,12 +148,16 @@ class Rows:
                 refused[row] = str(reason)
                 continue
             attempt.requests[row] = UpdateOne(where, update)
-            expected[row] = self._documents.after(seen, values)
+            asked[row] = seen, values
 
         def written(row: int, now: Document | None) -> bool:
-            return now is not None and json_text(now) == json_text(expected[row])
+            return now is not None and json_text(now) == json_text(
+                self._documents.after(*asked[row])
+            )
 
-        return self._written(attempt, {row: each["_id"] for row, each in expected.items()}, written)
+        return self._written(
+            attempt, {row: seen["_id"] for row, (seen, _) in asked.items()}, written
+        )
 
     def delete(self, keys: pa.Table, current: Fetched) -> Written:
         """Delete documents that still are as they were seen."""

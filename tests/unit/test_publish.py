@@ -32,7 +32,7 @@ def saved(path: Path, **seconds: list[float]) -> Path:
         "rows": 1000,
         "per_record": False,
         "traffic_bytes": {},
-        "promises": {"syncline": {"ratio": 1.25, "peak_bytes": 90 << 20}},
+        "promises": {"syncline": {"ratio": 1.25, "past_start": False, "peak_bytes": 90 << 20}},
         "contenders": {name: [run(one) for one in times] for name, times in seconds.items()},
     }
     content = {
