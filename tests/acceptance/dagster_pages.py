@@ -28,6 +28,12 @@ class DagsterPages:
             expect(self.page.get_by_text(unfinished)).to_have_count(0)
         return self.page
 
+    def group(self, name: str) -> Page:
+        """The graph of one group."""
+        self.page.goto(f"{self.url}/locations/syncline/asset-groups/{name}/lineage")
+        self.page.get_by_text("Asset Group in").wait_for()
+        return self.page
+
     def asset(self, name: str) -> Page:
         """An asset's page."""
         self.page.goto(f"{self.url}/assets/{name}")
