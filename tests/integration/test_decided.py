@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from syncline.conflict import Kind
 from syncline.review.queue import Choice, choose
 from syncline.store.model import State
 from syncline.store.store import Store
-from tests.integration.project_bench import Make, ProjectBench, now, person
+from tests.conftest import NewDatabase
+from tests.integration.project_bench import DELTA, Make, ProjectBench, Side, now, person
 from tests.integration.test_collisions import MANUAL, collide, refusing, waiting
 
 KINDS = [Kind.BOTH_CHANGED, Kind.UPDATE_DELETE, Kind.DELETE_UPDATE, Kind.FIRST_CONTACT]
@@ -88,6 +90,38 @@ def test_a_decision_on_what_was_refused_is_applied_once_too(
     bench.run()
     assert told(bench, number) == APPLIED
     assert bench.target.rows()[3] == left
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["postgres", "mariadb", "mongo"])
+@pytest.mark.parametrize("since", ["nothing", "source", "target"])
+def test_every_database_as_a_target_tells_what_landed(
+    kind: str,
+    since: str,
+    new_database: NewDatabase,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also one whose ledger is written after the record."""
+    source = Side("sqlite", new_database("sqlite"), "people")
+    target = Side(kind, new_database(kind), "people_copy")
+    source.create()
+    source.put(*(person(key) for key in range(10)))
+    bench = ProjectBench(tmp_path, source, target, rest=DELTA + MANUAL)
+    collide(bench, Kind.BOTH_CHANGED)
+    number = dies(bench, monkeypatch, "mark_applied", "source")
+    assert target.rows()[3]["name"] == "From source"
+    if since == "source":
+        source.edit(3, name="Again", updated_at=now())
+    if since == "target":
+        target.edit(3, name="Mine")
+    for _ in range(2):
+        bench.run()
+        assert told(bench, number) == APPLIED
+    wanted = {"nothing": "From source", "source": "Again", "target": "Mine"}
+    assert target.rows()[3]["name"] == wanted[since]
+    source.close()
+    target.close()
 
 
 def test_a_trigger_that_rewrote_the_decision_makes_it_none_the_less_written(

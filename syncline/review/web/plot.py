@@ -34,5 +34,5 @@ def bars(values: Sequence[Bar], *, name: str, room: int = 40) -> Markup:
     )
     return Markup(
         '<svg class="plot" viewBox="0 0 {} {:.0f}" preserveAspectRatio="none" role="img" '
-        'aria-label="{}"><line class="ground" x1="0" x2="{}" y1="100" y2="100"/>{}</svg>'
+        'aria-label="{}"><line class="ground" x1="0" x2="{}" y1="99" y2="99"/>{}</svg>'
     ).format(room * 10, _HEIGHT, name, room * 10, drawn)
