@@ -155,7 +155,7 @@ class ReadSpec:
     columns: Mapping[str, Type]
     by: DeltaBy = "none"
     cursor: str | None = None
-    batch_rows: int = 100_000
+    batch_rows: int = 60_000
     batch_bytes: int = 16 << 20
     filters: tuple[Comparison, ...] = ()
     """Applied only in mode `full` and `backfill`; a delta must see the rows that left the

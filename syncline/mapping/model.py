@@ -196,7 +196,7 @@ class Mapping(Strict):
     group: GroupName | None = Field(None, description="The group in Dagster's asset graph.")
     owners: list[Owner] = Field(default_factory=list[Owner], description="Who answers for it.")
     tags: dict[str, TagValue] = Field(default_factory=dict[str, TagValue])
-    batch_size: int = Field(100_000, ge=1, le=1_000_000, description="Records in a batch.")
+    batch_size: int = Field(60_000, ge=1, le=1_000_000, description="Records in a batch.")
     workers: int = Field(
         1, ge=1, le=64, description="Processes that a full sync is shared out to, by key ranges."
     )

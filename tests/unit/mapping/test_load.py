@@ -108,7 +108,7 @@ def test_defaults() -> None:
     """A mapping of three lines is one: the source wins, nothing is deleted."""
     mapping = parse_mapping(HEAD)
     assert (mapping.conflicts.strategy, mapping.deletes.mode) == ("source", "ignore")
-    assert (mapping.batch_size, mapping.dead_letters.limit) == (100_000, 1000)
+    assert (mapping.batch_size, mapping.dead_letters.limit) == (60_000, 1000)
     assert mapping.conflicts.guard == Share(0.2)
 
 
