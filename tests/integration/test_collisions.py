@@ -205,7 +205,14 @@ def test_a_record_that_a_foreign_key_refuses_is_settled_by_a_person(
     target.close()
 
 
-@pytest.mark.parametrize("kind", ["mariadb", "sqlite"])
+NO_CASE = {
+    "mariadb": "varchar(20) collate utf8mb4_general_ci",
+    "sqlite": "text collate nocase",
+    "postgres": "text",  # and an index on lower(id)
+}
+
+
+@pytest.mark.parametrize("kind", NO_CASE)
 def test_f32_keys_that_differ_in_case_alone_collide_in_a_key_that_knows_no_case(
     kind: str, new_database: NewDatabase, tmp_path: Path
 ) -> None:
@@ -214,10 +221,9 @@ def test_f32_keys_that_differ_in_case_alone_collide_in_a_key_that_knows_no_case(
     target = Side(kind, new_database(kind), "people_copy")
     source.sql("create table people (id text primary key, name text)")
     source.sql("insert into people values ('a', 'small'), ('A', 'capital'), ('b', 'other')")
-    column = (
-        "varchar(20) collate utf8mb4_general_ci" if kind == "mariadb" else "text collate nocase"
-    )
-    target.sql(f"create table people_copy (id {column} primary key, name text)")
+    target.sql(f"create table people_copy (id {NO_CASE[kind]} primary key, name text)")
+    if kind == "postgres":
+        target.sql("create unique index on people_copy (lower(id))")
     bench = ProjectBench(
         tmp_path, source, target, fields="  name: name\n", rest="conflicts: manual\n"
     )
