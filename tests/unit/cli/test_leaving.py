@@ -58,7 +58,8 @@ def test_a_reader_that_left_is_no_fault_of_ours(tmp_path: Path) -> None:
 def test_a_thread_at_work_is_waited_for(tmp_path: Path) -> None:
     """What somebody began beside the command is not cut off."""
     begun = (
-        "import threading, time\n"
-        "threading.Thread(target=lambda: (time.sleep(0.5), print('done', flush=True))).start()\n"
+        "import threading\n"
+        "main = threading.main_thread()\n"
+        "threading.Thread(target=lambda: (main.join(), print('done', flush=True))).start()\n"
     )
     assert say("--version", cwd=tmp_path, first=begun).stdout.splitlines()[-1] == "done"
