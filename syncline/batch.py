@@ -175,6 +175,37 @@ def current_of(seen: Seen, rows: Rows) -> Fetched:
     return Fetched(arrow.take(seen.current, rows), misfits)
 
 
+def record_of(values: dict[str, Any], seen: Seen, row: int) -> dict[str, Any]:
+    """A target record as Python values; what does not fit its type is shown as text."""
+    for misfit in seen.misfits:
+        if misfit.row == row and misfit.field in values:
+            values[misfit.field] = misfit.value
+    return values
+
+
+def source_moved(names: Sequence[str], batch: Batch, seen: Seen, row: int) -> frozenset[str]:
+    """The fields that the source moved since the baseline."""
+    b = seen.baselines
+    moved = b.known[row] & (batch.prints[row] != b.s[row])
+    return frozenset(name for j, name in enumerate(names) if moved[j])
+
+
+def target_moved(
+    names: Sequence[str], batch: Batch, seen: Seen, contested: Mask, row: int
+) -> frozenset[str]:
+    """The fields that the target alone moved since the baseline."""
+    b = seen.baselines
+    if not b.present[row]:
+        return frozenset()
+    moved = (
+        b.known[row]
+        & (seen.prints[row] != b.t[row])
+        & ~contested[row]
+        & (batch.prints[row] != seen.prints[row])
+    )
+    return frozenset(name for j, name in enumerate(names) if moved[j])
+
+
 def sides(batch: Batch, seen: Seen, shape: Shape) -> Sides:
     """The batch as the decision table sees it."""
     b = seen.baselines

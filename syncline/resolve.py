@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from syncline import arrow
 from syncline.baseline import WAITS
-from syncline.batch import Batch, Rows, Seen, Shape
+from syncline.batch import Batch, Rows, Seen, Shape, record_of, source_moved, target_moved
 from syncline.classify import Change, Effect, FieldEffect, Presence
 from syncline.conflict import Ask, Conflict, Keep, Kind, Resolution, Strategy, Write
 from syncline.endpoints.base import Mask
@@ -160,8 +160,10 @@ def _settle(
             source=None if batch.presence[row] == Presence.GONE else sources[i],
             target=target,
             contested=frozenset(n for j, n in enumerate(names) if contested[row, j]),
-            source_moved=_source_moved(names, verdict, batch, seen, row),
-            target_moved=_target_moved(names, batch, seen, contested, row)
+            source_moved=source_moved(names, batch, seen, row)
+            if kind is Kind.DELETE_UPDATE  # its record is judged as one, not by fields
+            else frozenset(n for j, n in enumerate(names) if verdict.write[row, j]),
+            target_moved=target_moved(names, batch, seen, contested, row)
             if target is not None
             else frozenset(),
             clock_source=sources[i].get(shape.clock_name or ""),
@@ -187,39 +189,6 @@ def _settle(
             continue
         _take(verdict, row, conflict, answer, names, patches)
     verdict.values = patched(batch.values, patches)
-
-
-def record_of(values: dict[str, Any], seen: Seen, row: int) -> dict[str, Any]:
-    """A target record as Python values; what does not fit its type is shown as text."""
-    for misfit in seen.misfits:
-        if misfit.row == row and misfit.field in values:
-            values[misfit.field] = misfit.value
-    return values
-
-
-def _source_moved(
-    names: Sequence[str], verdict: Verdict, batch: Batch, seen: Seen, row: int
-) -> frozenset[str]:
-    moved = verdict.write[row]
-    if verdict.effect[row] == Effect.DELETE_UPDATE:  # its record is judged as one, not by fields
-        b = seen.baselines
-        moved = b.known[row] & (batch.prints[row] != b.s[row])
-    return frozenset(name for j, name in enumerate(names) if moved[j])
-
-
-def _target_moved(
-    names: Sequence[str], batch: Batch, seen: Seen, contested: Mask, row: int
-) -> frozenset[str]:
-    b = seen.baselines
-    if not b.present[row]:
-        return frozenset()
-    moved = (
-        b.known[row]
-        & (seen.prints[row] != b.t[row])
-        & ~contested[row]
-        & (batch.prints[row] != seen.prints[row])
-    )
-    return frozenset(name for j, name in enumerate(names) if moved[j])
 
 
 def _digits(shape: Shape) -> int:

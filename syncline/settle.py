@@ -18,12 +18,12 @@ import numpy as np
 
 from syncline.apply import Applied, apply, baselines_after, fill, held_now
 from syncline.baseline import NOT_HELD, Baselines, pack
-from syncline.batch import Batch, Rows, Seen, Shape, record, see, sides, sides_by_clock
+from syncline.batch import Batch, Rows, Seen, Shape, record, record_of, see, sides, sides_by_clock
 from syncline.classify import Change, Effect, FieldEffect, Presence, Rules, classify
 from syncline.conflict import Conflict, Kind, Resolution
 from syncline.endpoints.base import Mask, Refused, Transaction
 from syncline.errors import Transient
-from syncline.resolve import Action, Policy, Verdict, record_of, resolve
+from syncline.resolve import Action, Policy, Verdict, resolve
 from syncline.review.mask import HIDDEN, shown_text
 from syncline.store.model import AuditEntry, DeadLetter, Waiting
 from syncline.store.store import Store
