@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -42,9 +43,12 @@ def test_make_dev_opens_all_of_it_and_ctrl_c_ends_all_of_it(tmp_path: Path) -> N
     """Dagster and the review app answer; Ctrl-C leaves no process behind."""
     bench = DagsterBench(tmp_path / "project")
     bench.write("customers")
+    home = tmp_path / "home"
+    home.mkdir()
+    shutil.copy(ROOT / "dagster_home" / "dagster.yaml", home)
     ports = {"DAGSTER_PORT": str(free_port()), "REVIEW_PORT": str(free_port())}
     environment = os.environ | ports | {
-        "DAGSTER_HOME": str(tmp_path / "home"),
+        "DAGSTER_HOME": str(home),
         "SYNCLINE_PROJECT": str(bench.root),
         "PYTHONPATH": str(ROOT),
         "PATH": f"{PROGRAMS}:{os.environ['PATH']}",
