@@ -17,12 +17,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
+from hypothesis import settings
 
 from syncline.testing import servers
 from syncline.testing.servers import Kind, Server, Unavailable
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+# How long an example takes says how busy the machine is, and nothing of the code.
+settings.register_profile("patient", parent=settings(), deadline=None)
+settings.load_profile("patient")
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 BROWSER = "chromium"
