@@ -29,18 +29,20 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def answers(url: str) -> bool:
+def read(url: str, query: bytes | None) -> str:
+    """What is there; nothing while nobody answers."""
+    asked = urllib.request.Request(url, query, {"content-type": "application/json"})  # noqa: S310
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - on 127.0.0.1
-            return answer.status == 200
+        with urllib.request.urlopen(asked, timeout=10) as answer:  # noqa: S310 - on 127.0.0.1
+            return answer.read().decode()
     except urllib.error.HTTPError as error:
-        return error.code == 401  # the review app asks who one is
+        return f"refused: {error.code}"
     except OSError:
-        return False
+        return ""
 
 
 def test_make_dev_opens_all_of_it_and_ctrl_c_ends_all_of_it(tmp_path: Path) -> None:
-    """Dagster and the review app answer; Ctrl-C leaves no process behind."""
+    """Dagster has the mappings, the review app answers; Ctrl-C leaves no process behind."""
     bench = DagsterBench(tmp_path / "project")
     bench.write("customers")
     home = tmp_path / "home"
@@ -61,8 +63,13 @@ def test_make_dev_opens_all_of_it_and_ctrl_c_ends_all_of_it(tmp_path: Path) -> N
             start_new_session=True,
         )  # fmt: skip
     try:
-        for port in ports.values():
-            while not answers(f"http://127.0.0.1:{port}/"):
+        dagster, review = (f"http://127.0.0.1:{port}" for port in ports.values())
+        query = b'{"query": "{ assetNodes { assetKey { path } } }"}'
+        for url, body, there in (
+            (f"{dagster}/graphql", query, "customers"),
+            (review, None, "refused: 401"),  # it asks who one is
+        ):
+            while there not in read(url, body):
                 assert process.poll() is None, output.read_text()
                 assert time.monotonic() < began + SECONDS, output.read_text()
                 time.sleep(0.1)
@@ -73,5 +80,5 @@ def test_make_dev_opens_all_of_it_and_ctrl_c_ends_all_of_it(tmp_path: Path) -> N
     finally:
         send(signal.SIGKILL, [process.pid, *descendants(process.pid)] if alive(process.pid) else [])
     said = output.read_text()
-    assert f"http://127.0.0.1:{ports['DAGSTER_PORT']}" in said
-    assert f"http://127.0.0.1:{ports['REVIEW_PORT']}/login?token=" in said
+    assert dagster in said
+    assert f"{review}/login?token=" in said
