@@ -5,26 +5,22 @@ writes.
 from __future__ import annotations
 
 import contextlib
-import json
 import secrets
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from syncline import checkpoint
 from syncline.endpoints.base import Range
-from syncline.errors import GuardStopped, LeaseLost
+from syncline.errors import LeaseLost
 from syncline.plan import plan
 from syncline.sync import Progress
 from syncline.verify import verify
-from tests.attack.conftest import CURSOR, Hands, Make, in_step
+from tests.attack.conftest import Hands, Make, in_step
 from tests.attack.writers import connect
-from tests.conftest import NewDatabase
 from tests.integration.project_bench import ProjectBench, Side, now, person
 
 ALL = ["xmin", "timestamp", "mariadb", "sqlite", "mongo"]
@@ -293,151 +289,3 @@ def test_f51_no_new_record_is_taken_for_deleted(watermark: str, make: Make) -> N
     assert not faults
     bench.run()
     assert in_step(bench)
-
-
-SWAPS = {
-    "a table swapped by rename": [
-        "create table other as select * from people where id < 8",
-        "alter table other add primary key (id)",
-        "update other set name = 'Of the other table'",
-        "alter table people rename to gone_people",
-        "alter table other rename to people",
-    ],
-    "an enum value renamed": ["alter type mood rename value 'sad' to 'blue'"],
-    "a column added with a fast default": ["alter table people add plan text default 'free'"],
-    "a partition attached": [
-        "create table late_part (like people including defaults)",
-        "insert into late_part (id, name) values (1500, 'Came with its partition')",
-        "alter table people attach partition late_part for values from (1000) to (2000)",
-    ],
-}
-
-
-@pytest.mark.parametrize("watermark", ["xmin", "timestamp"])
-@pytest.mark.parametrize("what", SWAPS)
-def test_f53_values_that_move_without_a_transaction_of_their_own_mean_a_full_sync(
-    what: str, watermark: str, make: Make
-) -> None:
-    """No row has a new xmin, so a delta would be silent: the run says why it reads in full."""
-    bench = make(watermark, fields="  name: name\n")
-    source = bench.source
-    if what == "a partition attached":
-        source.sql("drop table people")
-        source.sql(
-            "create table people (id bigint primary key, name text, updated_at timestamptz)"
-            " partition by range (id)"
-        )
-        source.sql("create table part partition of people for values from (0) to (1000)")
-    if what == "an enum value renamed":
-        source.sql("create type mood as enum ('sad', 'glad')")
-        source.sql("alter table people add mood mood default 'sad'")
-        bench.write(
-            fields="  name: mood\n", rest=f"delta: {{by: {watermark}, cursor: updated_at}}\n"
-        )
-    for key in range(10):
-        source.sql("insert into people (id, name, updated_at) values (:id, 'One', now())", id=key)
-    time.sleep(1.1 if watermark == "timestamp" else 0)
-    bench.run()
-    assert bench.run().mode == "delta"
-    for statement in SWAPS[what]:
-        source.sql(statement)
-    again = bench.run()
-    assert again.mode == "full"
-    column = "mood::text" if what == "an enum value renamed" else "name"
-    truth = dict(tuple(row) for row in source.sql(f"select id, {column} from people"))
-    copy = dict(tuple(row) for row in bench.target.sql("select id, name from people_copy"))
-    assert {key: copy[key] for key in truth} == truth
-    assert bench.run().mode == "delta"
-
-
-@pytest.mark.parametrize("watermark", ["mariadb", "mongo", "sqlite"])
-def test_f53_a_table_swapped_for_another_of_its_name_means_a_full_sync(
-    watermark: str, make: Make
-) -> None:
-    """Its clocks say nothing of what the other held."""
-    bench = make(watermark, count=10)
-    source = bench.source
-    bench.run()
-    assert bench.run().mode == "delta"
-    if watermark == "mongo":
-        catalogue = next(iter(source.documents.database.list_collections()))
-        if "uuid" not in catalogue.get("info", {}):
-            pytest.skip("this server gives its collections no identity")
-        other = source.documents.database["other"]
-        other.insert_many([each for each in source.documents.find() if each["_id"] < 8])
-        other.update_many({}, {"$set": {"name": "Other"}})
-        source.documents.rename("gone_people")
-        other.rename("people")
-    else:
-        if watermark == "sqlite":
-            ddl = source.sql("select sql from sqlite_master where name = 'people'")[0][0]
-        else:
-            ddl = source.sql("show create table people")[0][1]
-            time.sleep(1.1)  # MariaDB tells when a table was made to the second
-        source.sql(ddl.replace("people", "other_people", 1))
-        source.sql("insert into other_people select * from people where id < 8")
-        source.sql("update other_people set name = 'Other'")
-        source.sql("alter table people rename to gone_people")
-        source.sql("alter table other_people rename to people")
-    assert bench.run().mode == "full"
-    names = {key: row["name"] for key, row in bench.target.rows().items()}
-    assert {names[key] for key in range(8)} == {"Other"}
-
-
-def test_f55_a_source_that_went_back_in_time_stops(make: Make) -> None:
-    """PostgreSQL behind its checkpoint, by a restore of its files or on a replica that lags:
-    neither a delta nor a full sync writes the past over the present.
-    """
-    bench = make("xmin", count=10)
-    bench.run()
-    position = dict(checkpoint.show(bench.project, "people")["position"])
-    position["x"] += 1_000  # what the checkpoint of the lost future was
-    checkpoint.set(bench.project, "people", json.dumps(position))
-    bench.source.edit(3, name="Of the past")
-    for _ in range(2):
-        with pytest.raises(GuardStopped) as stopped:
-            bench.run()
-        assert stopped.value.reason == "other-database"
-    assert bench.target.rows()[3]["name"] == "Person 3"
-
-
-def test_f55_a_sqlite_file_that_was_put_back_stops(make: Make) -> None:
-    """Neither a delta nor a full sync writes the past over the present, until it is allowed."""
-    bench = make("sqlite", count=10)
-    path = Path(bench.source.url.removeprefix("sqlite:///"))
-    backup = path.read_bytes()
-    bench.source.edit(3, name="Of the lost future", updated_at=now())
-    bench.run()
-    bench.source.close()
-    path.write_bytes(backup)
-    for mode in (None, None, "full"):
-        with pytest.raises(GuardStopped) as stopped:
-            bench.run(mode=mode)
-        assert stopped.value.reason == "other-database"
-    assert bench.target.rows()[3]["name"] == "Of the lost future"
-    bench.run(mode="full", allow=frozenset({"other-database"}))
-    assert in_step(bench)
-    bench.source.edit(4, name="Later", updated_at=now())
-    assert bench.run().mode == "delta"
-    assert in_step(bench)
-
-
-def test_a_sqlite_file_that_is_source_and_target_at_once_is_read_by_deltas(
-    new_database: NewDatabase, tmp_path: Path
-) -> None:
-    """What a run makes in the file itself, its target, its state and its ledger, is no reason to
-    read in full; neither is what it makes later.
-    """
-    url = new_database("sqlite")
-    source, target = Side("sqlite", url, "people"), Side("sqlite", url, "people_copy")
-    source.sql("pragma journal_mode = wal")  # else who reads the file keeps writers out
-    source.create()
-    source.put(*(person(key) for key in range(10)))
-    bench = ProjectBench(tmp_path / "one", source, target, rest=f"{CURSOR}conflicts: manual\n")
-    assert bench.run().mode == "full"
-    for turn in range(3):
-        source.edit(turn, name="Edited", updated_at=now())
-        assert bench.run().mode == "delta"
-        assert in_step(bench)
-    source.close()
-    target.close()

@@ -1,11 +1,10 @@
 """A batch is mapped by one SELECT; every value arrives exactly, or as a misfit with its reason."""
 
-# ruff: noqa: ARG001, ARG002, ARG005, E501 - stand-ins, and one line a fact
+# ruff: noqa: ARG002, E501 - stand-ins, and one line a fact
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -17,7 +16,6 @@ from hypothesis import strategies as st
 
 from syncline.endpoints.base import SourceBatch
 from syncline.endpoints.memory import MemoryEndpoint
-from syncline.errors import RunFailed
 from syncline.mapping.compile import bind
 from syncline.mapping.load import parse_mapping
 from syncline.mapping.mapper import Mapped
@@ -298,76 +296,6 @@ def test_a_lookup_says_when_what_it_holds_has_changed() -> None:
     assert digest((1, "a"), (2, "b")) == digest((2, "b"), (1, "a"))
     assert digest((1, "a"), (2, "b")) != digest((1, "b"), (2, "a"))
     assert digest((1, "a")) != digest()
-
-
-@contextmanager
-def hooked(function: Callable[..., Any], rest: str = "", target: str = "bigint") -> Iterator[Case]:
-    yield Case(
-        {"id": "bigint", "x": "integer", "name": "text"}, {"id": "bigint", "y": target},
-        f"fields: {{y: {{python: hooks.f{rest}}}}}", {"hooks.f": function},
-    )  # fmt: skip
-
-
-def test_a_function_gets_arrow_types_and_gives_a_series() -> None:
-    """An integer with nulls stays one; the function sees the columns that it takes."""
-    seen: list[Any] = []
-
-    def double(frame: Any) -> Any:
-        seen.append([(name, str(kind)) for name, kind in frame.dtypes.items()])
-        return frame["x"] * 2
-
-    with hooked(double, ", takes: [x]") as case:
-        mapped = case.map((1, 5, "a"), (2, None, "b"))
-    assert seen == [[("x", "int32[pyarrow]")]]
-    assert mapped.fields.column("y").to_pylist() == [10, None]
-
-
-def test_what_a_function_gives_is_coerced_like_any_value() -> None:
-    """A result that does not fit is a misfit of that record; a default stands for NULL."""
-    with hooked(lambda frame: frame["x"] / 2, ", default: -1") as case:
-        mapped = case.map((1, 4, ""), (2, 5, ""), (3, None, ""))
-    assert mapped.fields.column("y").to_pylist() == [2, None, -1]
-    assert [(misfit.row, misfit.value) for misfit in mapped.misfits] == [(1, "2.5")]
-
-
-def test_a_function_that_raises_on_one_record_loses_that_one_only() -> None:
-    """The batch is halved until the record is found."""
-
-    def picky(frame: Any) -> Any:
-        if (frame["x"] == 77).any():
-            raise ValueError("not 77")
-        return frame["x"]
-
-    with hooked(picky) as case:
-        mapped = case.map(*((n, n, "") for n in range(200)))
-    assert [(misfit.row, misfit.reason) for misfit in mapped.misfits] == [
-        (77, "hooks.f raised ValueError: not 77")
-    ]
-    assert mapped.fields.column("y").to_pylist() == [n if n != 77 else None for n in range(200)]
-
-
-def test_a_function_that_is_broken_fails_the_run() -> None:
-    """Failing on every record, another length, or no Series, is no fault of the records."""
-
-    def fails(frame: Any) -> Any:
-        raise KeyError("nope")
-
-    wrong: list[tuple[Callable[..., Any], str]] = [
-        (fails, "record after record"),
-        (lambda frame: frame["x"].head(1), "gave 1 values"),
-        (lambda frame: 5, "pandas Series"),
-    ]
-    for function, said in wrong:
-        with hooked(function) as case, pytest.raises(RunFailed, match=said):
-            case.map(*((n, n, "") for n in range(300)))
-
-
-def test_an_empty_batch_is_mapped_to_an_empty_batch() -> None:
-    """With the target's types."""
-    with hooked(lambda frame: frame["x"]) as case:
-        mapped = case.map()
-    assert mapped.fields.schema.field("y").type == pa.int64()
-    assert mapped.keys.num_rows == 0
 
 
 def test_columns_that_are_only_copied_are_not_copied_in_memory() -> None:
