@@ -24,6 +24,8 @@ from dagster_graphql.test.utils import execute_dagster_graphql
 from syncline.dagster.launcher import WatchedRunLauncher
 from tests.integration.dagster_bench import CUSTOMERS, DagsterBench
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 LAUNCH = """mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {
     __typename

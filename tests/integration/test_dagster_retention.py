@@ -15,6 +15,8 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from syncline.dagster.retention import SENSOR, VARIABLE, delete_old
 from tests.integration.dagster_bench import DagsterBench
 
+pytestmark = pytest.mark.slow
+
 OWNER = "__repository__@syncline"
 OURS = {REPOSITORY_LABEL_TAG: OWNER}
 
