@@ -44,6 +44,7 @@ class Pair:
 
     def follow(self) -> None:
         """Wait until the standby has all that was committed."""
+        self.primary.sql("checkpoint")  # what was committed without waiting is flushed with it
         (at,) = self.primary.sql("select pg_current_wal_flush_lsn()::text")[0]
         deadline = time.monotonic() + 30
         while not self.standby.sql("select pg_last_wal_replay_lsn() >= cast(:at as pg_lsn)", at=at)[

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from syncline.review.web.access import Proxy
 from tests.browser.conftest import Open
@@ -66,6 +66,22 @@ def test_what_was_decided_stays_in_sight_until_it_is_written(
     expect(page.locator("#list")).to_contain_text("0 conflicts")
     expect(page.locator(".bar-of-actions")).to_be_hidden()
     assert bench.email(1) == "source1@x.example"
+
+
+def test_a_decision_does_not_wait_for_the_two_sides_to_be_shown(
+    bench: ReviewBench, serve: Serve, sign_in: Open
+) -> None:
+    """Keys may come faster than the pane beside the list; no decision is held up or dropped."""
+    bench.collide(1, 2)
+    page = sign_in(serve(write_after=60))
+    held: list[Route] = []
+    page.route("**/pane*", lambda route: held.append(route))  # noqa: PLW0108 - it wants a function
+    page.keyboard.press("j")
+    eventually(lambda: page.wait_for_timeout(50) or held, "the two sides are asked for")
+    page.keyboard.press("t")
+    state(page, 2, "decided")
+    expect(page.locator("#rows tr.here")).to_have_attribute("data-id", "1")
+    page.unroute_all(behavior="ignoreErrors")
 
 
 def test_a_value_is_edited_and_checked_against_its_type(

@@ -96,7 +96,7 @@
     const pane = find("#pane");
     if (!pane || pane.offsetParent === null) return; // a narrow window has no room for it
     paneTimer = setTimeout(
-      () => htmx.ajax("GET", `/conflicts/${id}/pane`, { target: "#pane", swap: "innerHTML" }), 80);
+      () => htmx.ajax("GET", `/conflicts/${id}/pane`, { source: pane, target: pane, swap: "innerHTML" }), 80);
   }
   function goTo(row) {
     if (!row) return;
@@ -145,8 +145,14 @@
     goTo(rowOf(id));
     show(id);
   }
-  const send = (id, what, values) =>
-    htmx.ajax("POST", `/conflicts/${id}/${what}`, { target: `#row-${id}`, swap: "outerHTML", values });
+  // htmx has one request at a time for an element, lets others wait and keeps the last of these
+  // only: every decision has an element of its own, so that none waits, and none is dropped.
+  async function send(id, what, values) {
+    const source = document.body.appendChild(document.createElement("div"));
+    const path = `/conflicts/${id}/${what}`;
+    await htmx.ajax("POST", path, { source, target: `#row-${id}`, swap: "outerHTML", values });
+    source.remove();
+  }
 
   if (page === "list") {
     document.addEventListener("focusin", (event) => {
