@@ -7,7 +7,7 @@ raises sends that record to the queue. The built-in five are written the same wa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -82,6 +82,8 @@ class Conflict:
     """The coarser fractional precision of the two clocks; they are compared at it."""
     near: timedelta | None = None
     """Clocks no further apart than this are too near to tell who was later (`conflicts.near`)."""
+    together: tuple[frozenset[str], ...] = ()
+    """The groups of fields that move as one (`conflicts.together`): all from one side."""
 
     def baseline_of(self, name: str) -> Any:
         """The field's value when it was last settled, or MISSING where only a fingerprint is
@@ -130,6 +132,53 @@ class Strategy(Protocol):
     def __call__(self, conflict: Conflict) -> Resolution:
         """Exactly one of Write, Keep, Ask."""
         ...
+
+
+def after(conflict: Conflict, answer: Resolution) -> Mapping[str, Any] | None:
+    """The target record as a resolution would leave it; None where there would be none.
+
+    What the source alone moved is written whatever is decided on the contested fields.
+    """
+    source, target = conflict.source, conflict.target
+    written: Mapping[str, Any] | None = answer.values if isinstance(answer, Write) else {}
+    if written is None or (target is None and not isinstance(answer, Write)):
+        return None
+    if target is None:
+        return {**(source or {}), **written}
+    moved = {name: (source or {})[name] for name in conflict.source_moved if source is not None}
+    return {**target, **moved, **written}
+
+
+def parted(conflict: Conflict, answer: Resolution, own: Container[str] = ()) -> str:
+    """Why a resolution can't stand: it takes the fields of a `together` group from both sides;
+    empty where it can. Values of fields in `own` are nobody's side.
+    """
+    source, target = conflict.source, conflict.target
+    then = after(conflict, answer) if conflict.together else None
+    if source is None or target is None or then is None:
+        return ""
+    for group in conflict.together:
+        apart = [name for name in sorted(group) if name not in own and name in source]
+        apart = [name for name in apart if name in target and source[name] != target[name]]
+        of_source = [name for name in apart if then.get(name) == source[name]]
+        of_target = [name for name in apart if then.get(name) == target[name]]
+        if of_source and of_target:
+            return (
+                f"{' and '.join(sorted(group))} go together: it takes {', '.join(of_source)} from "
+                f"the source and {', '.join(of_target)} from the target"
+            )
+    return ""
+
+
+def speaking(conflict: Conflict) -> frozenset[str]:
+    """The contested fields for which the source has something to say: a value that is neither null
+    nor empty. The fields of a group say it as one.
+    """
+    source = conflict.source or {}
+    said = {name for name in conflict.contested if source.get(name) not in (None, "")}
+    for group in conflict.together:
+        said |= group & conflict.contested if said & group else set()
+    return frozenset(said)
 
 
 def take_source(conflict: Conflict) -> Resolution:

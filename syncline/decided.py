@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from syncline.baseline import NOT_HELD, SOURCE_GONE, TARGET_GONE, Baselines, prints_of, unpack
-from syncline.conflict import Resolution
+from syncline.conflict import Resolution, after
 from syncline.errors import InputError
-from syncline.review.queue import after, result
+from syncline.review.queue import result
 from syncline.settle import prints_text
 from syncline.store.model import AuditEntry, Entry
 

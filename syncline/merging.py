@@ -18,9 +18,13 @@ _Merge = Callable[[Any, Any, Any], Any]
 """Source, target and baseline (MISSING where it is not known) to the merged value, or Ask."""
 
 
+MERGED: Final = "merge "
+"""How the audit log's name of each begins."""
+
+
 def name_of(manner: Manner) -> str:
     """What the audit log calls it."""
-    return f"merge {manner}"
+    return f"{MERGED}{manner}"
 
 
 def merging(manner: Manner) -> Strategy:

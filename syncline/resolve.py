@@ -21,8 +21,9 @@ from syncline import arrow
 from syncline.baseline import WAITS
 from syncline.batch import Batch, Rows, Seen, Shape, record_of, source_moved, target_moved
 from syncline.classify import Change, Effect, FieldEffect, Presence
-from syncline.conflict import Ask, Conflict, Keep, Kind, Resolution, Strategy, Write
+from syncline.conflict import Ask, Conflict, Keep, Kind, Resolution, Strategy, Write, parted
 from syncline.endpoints.base import Mask
+from syncline.merging import MERGED
 from syncline.rule import Rule, settled
 
 
@@ -54,6 +55,8 @@ class Policy:
     """How near two clocks may be to tell who was later."""
     rules: tuple[Rule, ...] = ()
     """What people decided once and for all: asked where a strategy asks a person."""
+    together: tuple[frozenset[str], ...] = ()
+    """The groups of fields that move as one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +173,7 @@ def _settle(
             clock_target=(target or {}).get(shape.clock_name or ""),
             clock_digits=_digits(shape),
             near=policy.near,
+            together=policy.together,
             baseline={
                 name: value
                 for name, value in seen.baselines.kept.get(row, {}).items()
@@ -234,11 +238,13 @@ def ask_strategies(
             deletes = deletes or answer.values is None
             values.update(answer.values or {})
             held |= answer.held
+    composed = Write(values, held=held) if values else Keep()
+    merged = [share for name, (_, share) in shares.items() if name.startswith(MERGED)]
+    if not deletes and (why := parted(conflict, composed, frozenset[str]().union(*merged))):
+        return Ask(why)
     if losers is not None:
         losers.extend(found)
-    if deletes:
-        return Write(None)
-    return Write(values, held=held) if values else Keep()
+    return Write(None) if deletes else composed
 
 
 def _by_rules(

@@ -259,6 +259,7 @@ def policy_of(
         near=rules.near,
         first_contact=(contact, load_strategy(contact, resolvers)) if contact else None,
         rules=remembered,
+        together=tuple(map(frozenset, rules.together)),
     )
 
 

@@ -229,6 +229,8 @@ def _rows(field: FieldView) -> list[tuple[Any, ...]]:
     moved = "" if field.moved == "neither" else field.moved
     if field.merges:
         moved = f"{field.merges}, merges by itself"
+    if field.together:
+        moved = f"{moved}; goes with {', '.join(field.together)}".removeprefix("; ")
     if not field.paths:
         source = _marked(field.source_pieces) or field.source
         target = _marked(field.target_pieces) or field.target

@@ -11,7 +11,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from syncline.conflict import Conflict, Keep, Kind, Resolution, Write, take_source
+from syncline.conflict import (
+    Conflict,
+    Keep,
+    Kind,
+    Resolution,
+    Write,
+    after,
+    parted,
+    speaking,
+    take_source,
+)
 from syncline.errors import InputError
 from syncline.review.typed import read_value
 from syncline.store.model import Decision, Entry, Side, Take
@@ -82,7 +92,7 @@ def decision(
         gone = "source" if entry.source is None else "target"
         message = f"conflict {entry.id}: the {gone} is gone, so there are no two sides of a field"
         raise InputError(message, hint="--take source or --take target, for the whole record")
-    return Decision(
+    made = Decision(
         take=take,
         user=user,
         at=at,
@@ -92,6 +102,10 @@ def decision(
         note=note,
         sides=dict(sides),
     )
+    if why := parted(entry.conflict, resolution(entry.conflict, made), values):
+        message = f"conflict {entry.id}: {why}"
+        raise InputError(message, hint="choose one side for all of them, or values of your own")
+    return made
 
 
 def resolution(conflict: Conflict, decided: Decision) -> Resolution:
@@ -148,8 +162,7 @@ def _merged(conflict: Conflict, decided: Decision) -> Resolution:
     if conflict.source is None or conflict.target is None:
         side = conflict.source
         return Keep(decided.note) if side is None else Write(dict(side), decided.note)
-    wanted = {name for name in conflict.contested if conflict.source[name] not in (None, "")}
-    wanted = (wanted | conflict.source_moved) - decided.values.keys()
+    wanted = (speaking(conflict) | conflict.source_moved) - decided.values.keys()
     values = {name: conflict.source[name] for name in conflict.source if name in wanted}
     return Write(values, decided.note) if values else Keep(decided.note)
 
@@ -157,21 +170,6 @@ def _merged(conflict: Conflict, decided: Decision) -> Resolution:
 def result(entry: Entry, decided: Decision) -> Mapping[str, Any] | None:
     """The target record as the decision would leave it; None where there would be none."""
     return after(entry.conflict, resolution(entry.conflict, decided))
-
-
-def after(conflict: Conflict, answer: Resolution) -> Mapping[str, Any] | None:
-    """The target record as a resolution would leave it; None where there would be none.
-
-    What the source alone moved is written whatever is decided on the contested fields.
-    """
-    source, target = conflict.source, conflict.target
-    written: Mapping[str, Any] | None = answer.values if isinstance(answer, Write) else {}
-    if written is None or (target is None and not isinstance(answer, Write)):
-        return None
-    if target is None:
-        return {**(source or {}), **written}
-    moved = {name: (source or {})[name] for name in conflict.source_moved if source is not None}
-    return {**target, **moved, **written}
 
 
 def effect(entry: Entry, decided: Decision) -> Effect:

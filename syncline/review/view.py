@@ -42,7 +42,8 @@ class FieldView:
     `merges` is the side whose value stands without anybody being asked: it alone moved the field.
     `differs` is whether both sides have the field, and not alike.
     `source_pieces` and `target_pieces` are the texts with what differs marked (empty where the two
-    are no texts, or alike); `paths` the places of a document that differ.
+    are no texts, or alike); `paths` the places of a document that differ. `together` are the other
+    fields of its group: all of it is taken from one side.
     """
 
     name: str
@@ -57,6 +58,7 @@ class FieldView:
     source_pieces: Pieces = ()
     target_pieces: Pieces = ()
     paths: tuple[PathView, ...] = ()
+    together: tuple[str, ...] = ()
 
     @property
     def merges(self) -> Side | None:
@@ -144,8 +146,13 @@ def _field(entry: Entry, name: str, *, masked: bool) -> FieldView:
         moved=_moved(entry, name),
         masked=masked,
         differs=MISSING not in (source, target) and not _same(source, target),
+        together=tuple(sorted(_group(entry, name) - {name})),
     )
     return bare if masked or not bare.differs else _compared(bare)
+
+
+def _group(entry: Entry, name: str) -> frozenset[str]:
+    return next((group for group in entry.together if name in group), frozenset[str]())
 
 
 def _moved(entry: Entry, name: str) -> Moved:

@@ -9,11 +9,21 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from syncline.conflict import Ask, Conflict, Keep, Kind, Resolution, Strategy, Write
+from syncline.conflict import (
+    Ask,
+    Conflict,
+    Keep,
+    Kind,
+    Resolution,
+    Strategy,
+    Write,
+    after,
+    speaking,
+)
 from syncline.errors import InputError, SynclineError
 from syncline.review.bulk import Maker, Preview, preview
 from syncline.review.mask import Masked, Masks
-from syncline.review.queue import after, decision
+from syncline.review.queue import decision
 from syncline.review.typed import read_value
 from syncline.rule import CONDITIONS, Rule, holds, ruling, settled
 from syncline.store.conflicts import Filter
@@ -242,6 +252,6 @@ def _example(entry: Entry, made: Decision, name: str) -> Rule | None:
     if name in made.sides:
         return Rule(name, "always", made.sides[name])
     if made.take == "merge":
-        source = (entry.source or {}).get(name)
-        return Rule(name, "always", "target" if source in (None, "") else "source")
+        says = name in speaking(entry.conflict)
+        return Rule(name, "always", "source" if says else "target")
     return Rule(name, "always", "source" if made.take == "source" else "target")

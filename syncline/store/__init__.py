@@ -1,6 +1,7 @@
 """The control store: what must outlive a run and is not in the target."""
 
 from syncline.store.conflicts import Filter, Line, Page, Sort, Tally
+from syncline.store.drafts import Draft
 from syncline.store.model import (
     LIVE,
     AuditEntry,
@@ -26,6 +27,7 @@ __all__ = [
     "Counts",
     "DeadLetter",
     "Decision",
+    "Draft",
     "Entry",
     "Event",
     "Filter",

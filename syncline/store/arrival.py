@@ -122,6 +122,7 @@ def _row(one: Waiting, key: str, now: datetime) -> dict[str, Any]:
     # what was shown must not be refused for that.
     content = values.encode(
         {name: sorted(row[name]) if name in _SETS else row[name] for name in row}
+        | ({"together": sorted(map(sorted, conflict.together))} if conflict.together else {})
     )
     return row | {
         "content_digest": digest(content),
@@ -130,6 +131,7 @@ def _row(one: Waiting, key: str, now: datetime) -> dict[str, Any]:
         "run_id": one.run_id,
         "updated_at": now,
         "types": dict(one.types),
+        "together": conflict.together,
         "search": searched(one),
     }
 

@@ -259,7 +259,7 @@ def entry_of(row: Row[Any]) -> Entry:
         clock_target=row.clock_target, clock_digits=row.clock_digits,
         source_prints=row.source_prints, target_prints=row.target_prints, reason=row.reason,
         created_at=row.created_at, updated_at=row.updated_at, decision=_decision(row.decision),
-        run_id=row.run_id, version=row.version, types=row.types,
+        run_id=row.run_id, version=row.version, types=row.types, together=row.together,
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, bindparam, select, update
 from syncline.errors import DecisionRefused
 from syncline.store.arrival import remember
 from syncline.store.conflicts import locked, one
+from syncline.store.drafts import forget
 from syncline.store.keys import among, is_live, key_digest, split
 from syncline.store.model import Decision, Entry, Event, State
 from syncline.store.tables import conflicts
@@ -93,6 +94,7 @@ def _decided(connection: Connection, wanted: Mapping[int, Decision], now: dateti
         by_maker.setdefault((decision.user, decision.note), []).append(number)
     for (user, note), ids in by_maker.items():
         remember(connection, Event.DECIDED, ids, now, by=user, note=note, images=False)
+        forget(connection, user, ids)
     statement = (
         update(conflicts)
         .where(conflicts.c.id == bindparam("entry_id"))

@@ -116,6 +116,8 @@ class Entry:
     run_id: str
     version: int = 1
     types: Mapping[str, str] = field(default_factory=dict[str, str])
+    together: tuple[frozenset[str], ...] = ()
+    """The groups of fields that move as one, as the mapping had them."""
 
     @property
     def field_names(self) -> tuple[str, ...]:
@@ -137,7 +139,7 @@ class Entry:
             target=self.target, contested=self.contested, source_moved=self.source_moved,
             target_moved=self.target_moved, baseline=self.baseline,
             clock_source=self.clock_source, clock_target=self.clock_target,
-            clock_digits=self.clock_digits,
+            clock_digits=self.clock_digits, together=self.together,
         )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from syncline.store import (
 )
 from syncline.store.conflicts import Filter, Page, Sort, Tally
 from syncline.store.database import connect, make_directory, parse, reading, writing
+from syncline.store.drafts import Drafts
 from syncline.store.inbox import Inbox
 from syncline.store.migrate import migrate
 from syncline.store.model import (
@@ -87,6 +88,11 @@ class Store:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    @property
+    def drafts(self) -> Drafts:
+        """The decisions that were refused, by who made them."""
+        return Drafts(self._engine)
 
     @property
     def inbox(self) -> Inbox:

@@ -77,6 +77,23 @@ class Names(TypeDecorator[frozenset[str]]):
         return frozenset(json.loads(line) for line in (value or "").splitlines() if line)
 
 
+class Groups(TypeDecorator[tuple[frozenset[str], ...]]):
+    """Groups of field names, as JSON lists."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Iterable[Iterable[str]] | None, dialect: Dialect) -> str:
+        """To a list of lists, each sorted."""
+        return json.dumps([sorted(group) for group in value or ()])
+
+    def process_result_value(
+        self, value: str | None, dialect: Dialect
+    ) -> tuple[frozenset[str], ...]:
+        """From lists."""
+        return tuple(frozenset(group) for group in json.loads(value or "[]"))
+
+
 def name_line(name: str) -> str:
     """What a `Names` column contains if, and only if, it has this name."""
     return f"\n{json.dumps(name)}\n"
@@ -144,6 +161,8 @@ conflicts = Table(
     Column("version", Integer, nullable=False, server_default="1"),
     # The types of the fields, so that an edited value is checked without opening a database.
     Column("types", Value, nullable=False, server_default="{}"),
+    # The groups of fields that move as one: a decision takes each from one side.
+    Column("together", Groups, nullable=False, server_default="[]"),
     # What a text is looked for in: key, reason and what is not masked, case-folded (`arrival`).
     Column("search", Words, nullable=False, server_default=""),
     Index(
@@ -172,6 +191,21 @@ history = Table(
     Column("target", Value),
     Column("decision", Value),
     Index("syncline_store_conflict_history_by_conflict", "conflict_id", "id"),
+    sqlite_autoincrement=True,
+)  # fmt: skip
+
+drafts = Table(
+    "syncline_store_drafts", metadata,
+    Column("id", _ID, primary_key=True),
+    # Digest of the user's name, which may be longer than an index entry.
+    Column("who", String(32), nullable=False),
+    Column("by", Words, nullable=False),
+    Column("conflict_id", _ID, ForeignKey("syncline_store_conflicts.id"), nullable=False),
+    # What they chose, as they typed it.
+    Column("choice", Value, nullable=False),
+    Column("reason", Words, nullable=False),
+    Column("at", Utc, nullable=False),
+    Index("syncline_store_drafts_one", "who", "conflict_id", unique=True),
     sqlite_autoincrement=True,
 )  # fmt: skip
 

@@ -129,6 +129,17 @@ def test_fields_that_move_together_are_contested_together(target: Endpoint) -> N
     assert bench.record(1) == named("Ann S", "Rome")
 
 
+def test_a_merge_takes_a_group_from_one_side_where_one_of_its_values_is_empty(
+    target: Endpoint,
+) -> None:
+    """The source says a name and no city: its city goes with the name, empty as it is."""
+    bench = RecordBench(target, "merge", together=[[0, 1]])
+    bench.sync({1: ANN})
+    bench.edit(1, city="Bonn")
+    bench.sync({1: HERS | {"city": ""}})
+    assert bench.record(1) == named("Ann S", "")
+
+
 def test_first_contact_may_have_a_rule_of_its_own(target: Endpoint) -> None:
     """`first_contact: target` keeps what is there, though the strategy is `source`."""
     bench = RecordBench(target, "source", first_contact="target")

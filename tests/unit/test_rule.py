@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from syncline.conflict import Conflict, Keep, Kind, Write
+from syncline.conflict import Ask, Conflict, Keep, Kind, Write
 from syncline.errors import InputError, MappingErrors
+from syncline.resolve import Policy, ask_strategies
 from syncline.rule import Rule, check_when, holds, ruling, settled
 from syncline.rulebook import add_rule, load_rules, remove_rule
+from syncline.strategy import load_strategy
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "conflicts.md"
 PHONE = Rule("phone", "source is empty", "target")
@@ -169,3 +171,18 @@ def test_the_rules_of_the_reference_are_rules(tmp_path: Path) -> None:
         "phone", "source is empty", "target", note="the shop never clears a phone on purpose"
     )
     assert len(rules) == 5
+
+
+def test_rules_that_would_part_what_goes_together_ask_a_person() -> None:
+    """Each settles its field, yet from another side: neither is written, and why is told."""
+    both = conflict(
+        "1", "2", contested=frozenset({"phone", "name"}),
+        together=(frozenset({"phone", "name"}),),
+    )  # fmt: skip
+    rules = (Rule("phone", "always", "target"), Rule("name", "always", "source"))
+    manual = load_strategy("manual", None)
+    answer = ask_strategies(both, Policy(manual, "manual", rules=rules), [], 0)
+    assert isinstance(answer, Ask)
+    assert "name and phone go together" in answer.reason
+    alike = (Rule("phone", "always", "target"), Rule("name", "always", "target"))
+    assert ask_strategies(both, Policy(manual, "manual", rules=alike), [], 0) == Keep()

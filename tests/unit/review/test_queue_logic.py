@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -132,6 +133,69 @@ def test_a_decision_that_could_not_be_written_is_refused(take: Any, values: Any)
     """No value at all, and a field that is not there."""
     with pytest.raises(InputError):
         decided(entry(), take, **values)
+
+
+def grouped(source: Mapping[str, Any], *, moved: bool = False) -> Entry:
+    """A conflict over amount and currency, which go together; with `moved` the source alone moved
+    them.
+    """
+    of = frozenset({"amount", "currency"})
+    target = {"amount": 5, "currency": "EUR", "note": "t"}
+    contested = frozenset({"note"}) if moved else of
+    made = entry({**source, "note": "s"}, target, contested=contested)
+    return replace(
+        made, together=(of,), target_moved=frozenset(), source_moved=of if moved else frozenset()
+    )
+
+
+PAID = {"amount": 7, "currency": "USD"}
+
+
+@pytest.mark.parametrize(
+    ("take", "sides", "values", "moved"),
+    [
+        ("values", {"amount": "source"}, {}, False),
+        ("target", {"currency": "source"}, {}, False),
+        ("source", {"amount": "target"}, {}, False),
+        ("values", {"amount": "source", "currency": "target"}, {}, False),
+        ("merge", {"amount": "target"}, {}, False),
+        ("target", {"amount": "target"}, {}, True),
+    ],
+)
+def test_a_group_is_taken_from_one_side_or_refused(
+    take: Any, sides: Any, values: Any, moved: bool
+) -> None:
+    """Which fields go together, and which of them were taken from where, is told."""
+    told = r"amount and currency go together: it takes \w+ from the source and \w+ from the target"
+    with pytest.raises(InputError, match=told):
+        decision(grouped(PAID, moved=moved), take, user="ann", at=NOW, values=values, sides=sides)
+
+
+def test_a_group_may_be_chosen_whole_or_with_values_of_ones_own() -> None:
+    """What somebody types belongs to no side; a value that is alike on both belongs to either."""
+    of = grouped(PAID)
+    both: dict[str, Any] = {"amount": "source", "currency": "source"}
+    made = decision(of, "values", user="ann", at=NOW, values={}, sides=both)
+    assert result(of, made) == {**PAID, "note": "t"}
+    own = decision(of, "source", user="ann", at=NOW, values={"amount": 6})
+    assert result(of, own) == {"amount": 6, "currency": "USD", "note": "t"}
+    alike = grouped({"amount": 7, "currency": "EUR"})
+    one = decision(alike, "values", user="ann", at=NOW, values={}, sides={"amount": "source"})
+    assert result(alike, one) == {"amount": 7, "currency": "EUR", "note": "t"}
+
+
+def test_merge_takes_a_group_whole_where_the_source_says_part_of_it() -> None:
+    """An empty currency goes with its amount; only a group that is all empty stays."""
+    part = grouped({"amount": 7, "currency": ""})
+    assert result(part, decided(part, "merge")) == {"amount": 7, "currency": "", "note": "t"}
+    none = grouped({"amount": None, "currency": ""})
+    assert result(none, decided(none, "merge")) == {"amount": 5, "currency": "EUR", "note": "t"}
+
+
+def test_a_field_of_a_group_says_what_it_goes_with() -> None:
+    """In every view of the conflict."""
+    shown = {one.name: one.together for one in fields(grouped(PAID))}
+    assert shown == {"amount": ("currency",), "currency": ("amount",), "note": ()}
 
 
 TYPED = {
