@@ -8,6 +8,7 @@ import inspect
 import os
 from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cached_property
@@ -100,7 +101,9 @@ class Project:
         """
         kept: dict[str, list[Endpoint]] = {}
         try:
-            yield replace(self, _kept=kept)
+            project = copy(self)  # with what was read of it already
+            object.__setattr__(project, "_kept", kept)
+            yield project
         finally:
             for endpoint in chain.from_iterable(kept.values()):
                 endpoint.close()

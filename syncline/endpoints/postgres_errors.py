@@ -72,6 +72,10 @@ def connect_error(error: Exception, where: str) -> Exception:
         return CredentialsRefused(
             f"{where}: {message}", hint="check user and password of the connection's URL"
         )
+    if "invalid connection option" in message:
+        return InputError(
+            f"{where}: {message}", hint="check the parameters of the connection's URL"
+        )
     if "does not exist" in message:
         return InputError(
             f"{where}: {message}", hint="check the database's name in the connection's URL"

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 import pyarrow as pa
-from psycopg import conninfo
 
 from syncline.endpoints.postgres_errors import connect_error, translate
 from syncline.endpoints.postgres_sql import literal
-from syncline.errors import InputError, RunFailed, SynclineError, Unreachable
+from syncline.endpoints.postgres_url import conninfo, parsed
+from syncline.errors import RunFailed, SynclineError, Unreachable
 
 Tls = Literal["verify", "require", "off"]
 
@@ -270,16 +270,10 @@ def parameters(url: str, connect_timeout: float, tls: Tls) -> tuple[Parameters, 
     """Libpq's connection string for a URL, and `host:port/database` for messages.
 
     TLS: `verify` is verify-full, except to loopback or a socket, where none is asked for. What the
-    URL itself says (`sslmode=`, `sslrootcert=`) holds.
+    URL itself says (`sslmode=`, `sslrootcert=`) holds. Raises InputError for what is no URL.
     """
-    try:
-        given = cast("dict[str, Any]", conninfo.conninfo_to_dict(url))
-    except Exception:  # noqa: BLE001 - the driver's message would quote the URL, password and all
-        raise InputError(
-            "the connection's URL is not a PostgreSQL URL",
-            hint="postgresql://user:password@host:port/database",
-        ) from None
-    host = str(given.get("host", ""))
+    given = parsed(url)
+    host = given.get("host", "")
     settings: dict[str, Any] = {
         "application_name": "syncline",
         "connect_timeout": max(2, round(connect_timeout)),  # libpq takes 1 as 2
@@ -289,7 +283,7 @@ def parameters(url: str, connect_timeout: float, tls: Tls) -> tuple[Parameters, 
         **given,
     }
     where = f"{host or 'local socket'}:{given.get('port', 5432)}/{given.get('dbname', '')}"
-    return Parameters(conninfo.make_conninfo("", **settings)), where
+    return Parameters(conninfo(settings)), where
 
 
 def is_local(host: str) -> bool:

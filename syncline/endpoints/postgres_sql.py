@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.compute
-from psycopg import sql
 
+from syncline.errors import InputError
 from syncline.record import Type
 
 # What pyarrow's calls take and give is told by them at run time only.
@@ -17,12 +18,24 @@ pc: Any = pyarrow.compute
 
 def ident(*parts: str) -> str:
     """A quoted identifier, qualified where it has several parts."""
-    return sql.Identifier(*parts).as_string(None)
+    return ".".join('"' + part.replace('"', '""') + '"' for part in parts)
 
 
 def literal(value: str | float | None) -> str:
-    """A quoted literal: text as `'..'`, numbers and NULL as they are written in SQL."""
-    return sql.Literal(value).as_string(None)
+    """A quoted literal: text as `'..'`, numbers and NULL as they are written in SQL.
+
+    Safe beside whatever stands before it, and whatever `standard_conforming_strings` says. Raises
+    InputError for a NUL, which no text of PostgreSQL holds: the statement would end there.
+    """
+    if value is None:
+        return "NULL"
+    if not isinstance(value, str):
+        text = f"{value}" if isinstance(value, int) or isfinite(value) else f"'{value}'::float8"
+        return f" {text}" if text.startswith("-") else text  # two of them would begin a comment
+    if "\0" in value:
+        raise InputError("a text of PostgreSQL can't hold a NUL")
+    quoted = "'" + value.replace("'", "''") + "'"
+    return " E" + quoted.replace("\\", "\\\\") if "\\" in value else quoted
 
 
 def text_forms(values: pa.Array[Any], type_: Type) -> pa.Array[Any]:

@@ -96,6 +96,13 @@ def read_document(path: Path) -> Document:
     Raises MappingErrors with all that YAML alone can tell is wrong, InputError where it can't be
     read.
     """
+    return parse_document(read_text(path), shown(path))
+
+
+def read_text(path: Path) -> str:
+    """The text of a file. Raises MappingErrors for what is no text, InputError where it can't be
+    read.
+    """
     file = shown(path)
     try:
         raw = path.read_bytes()
@@ -106,13 +113,12 @@ def read_document(path: Path) -> Document:
             [Problem(f"{file}:1", "$", f"the file has {len(raw):,} bytes; at most {MAX_BYTES:,}")]
         )
     try:
-        text = raw.decode("utf-8-sig")
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise MappingErrors(
             [Problem(f"{file}:{line}", "$", "the file is not UTF-8 text")]
         ) from None
-    return parse_document(text, file)
 
 
 def parse_document(text: str, file: str) -> Document:

@@ -6,6 +6,7 @@ import os
 import typing
 from collections.abc import Iterator
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -14,7 +15,7 @@ from pydantic_core import ErrorDetails
 
 from syncline.errors import InputError, MappingErrors, Problem
 from syncline.mapping.consistency import inconsistencies
-from syncline.mapping.document import Document, by_line, parse_document, read_document
+from syncline.mapping.document import Document, by_line, parse_document, read_text, shown
 from syncline.mapping.expression import ExpressionError, parse_expression
 from syncline.mapping.forms import FORMS, TAG_PREFIX
 from syncline.mapping.model import Mapping
@@ -28,7 +29,13 @@ def load_mapping(path: Path) -> Mapping:
     """The mapping in this file, named after its stem. Raises MappingErrors with all that is wrong
     with it.
     """
-    document = read_document(path)
+    return _loaded(path, read_text(path), shown(path))
+
+
+@lru_cache(maxsize=1_000)
+def _loaded(path: Path, text: str, file: str) -> Mapping:
+    """The mapping of that text; kept, since whoever chooses a mapping and whoever runs it ask."""
+    document = parse_document(text, file)
     problems: list[Problem] = []
     try:
         _NAME.validate_python(path.stem)
