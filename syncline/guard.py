@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from syncline import drift
 from syncline.errors import GuardStopped, TooManyDeadLetters
-from syncline.watermark import CHANGES, went_back
+from syncline.watermark import behind
 
 if TYPE_CHECKING:
     from syncline.ledger import Document
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from syncline.run import Opened
     from syncline.store.model import DeadLetter
 
-SAME_DATABASE: Final = ("system", "database")
+SAME_DATABASE: Final = ("system", "database", "replica_set")
 """The facts of a table's identity that no DDL changes; one that a role may not see is empty."""
 
 FEW: Final = 100
@@ -65,12 +65,12 @@ def _check_identity(run: Opened, document: Document, allow: frozenset[str]) -> N
         for fact, was in document.identity.items()
         if fact in SAME_DATABASE and was and now.get(fact) and now[fact] != was
     ]
-    was = document.identity.get(CHANGES, "")
-    if went_back(was, now.get(CHANGES, "")) and "other-database" not in allow:
+    told = behind(document.identity, now)
+    if told and "other-database" not in allow:
         raise GuardStopped(
             "other-database",
-            f"{run.name}: the source went back in time, as by a restored backup: its file has "
-            f"changed {now[CHANGES]} times, at the last run it had {was} times",
+            f"{run.name}: the source went back in time, as by a restored backup: {told} at the "
+            "last run",
             hint=f"if that is right: syncline run {run.name} --full --allow other-database",
         )
     if moved and "other-database" not in allow:

@@ -19,7 +19,7 @@ from syncline.endpoints.mongo_values import encode_column
 from syncline.errors import CheckpointVoid, InputError
 from syncline.record import Type
 from syncline.watermark import dump
-from syncline.watermark.mongo import Cursor, cursor_of, guarantee, start_of, take
+from syncline.watermark.mongo import Cursor, cursor_of, guarantee, largest, start_of, take
 
 _EXACTLY: Final = json_util.CANONICAL_JSON_OPTIONS.with_options(
     tz_aware=True, uuid_representation=4
@@ -113,8 +113,10 @@ class MongoRead:
         if self._mode == "delta":
             if self._cursor is None or self._spec.by != "timestamp":
                 raise CheckpointVoid("this mapping has no delta: nothing tells what changed")
-            start = start_of(since, self._cursor, identity)
-            return [self._cursor.placed(start), self._cursor.unplaced()]
+            cursor, table = self._cursor, self._spec.table
+            seen = lambda: largest(self._connection, table, cursor)  # noqa: E731 - seldom asked
+            start = start_of(since, cursor, identity, seen)
+            return [cursor.placed(start), cursor.unplaced()]
         conditions = [_holds(each) for each in self._spec.filters]
         if self._mode == "backfill" and window is not None:
             conditions.append(self._inside(window))

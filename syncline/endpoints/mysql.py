@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from ipaddress import ip_address
 from typing import Any, Final
@@ -28,7 +29,7 @@ from syncline.endpoints.sql_write import SqlTransaction
 from syncline.errors import InputError
 from syncline.record import Type
 from syncline.watermark import mysql as watermark
-from syncline.watermark.sql import horizon, start_of
+from syncline.watermark.sql import horizon
 
 MODE: Final = (
     "STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
@@ -145,10 +146,12 @@ class MysqlEndpoint(SqlEndpoint):
     def describe(self, table: str) -> TableInfo | None:
         """See `base.Source.describe`.
 
-        MariaDB has no id of its data that is not its machine's: no `system`.
+        MariaDB has no id of its data that is not its machine's: no `system`. Both tell how far
+        their log is.
         """
         with self._session() as session:
-            return self.info(session, table)
+            info = self.info(session, table)
+            return info and replace(info, identity={**watermark.durable(session), **info.identity})
 
     def info(self, session: Session, table: str) -> TableInfo | None:
         """See `SqlEndpoint.info`."""
@@ -208,14 +211,17 @@ class MysqlEndpoint(SqlEndpoint):
         if cursor is None:
             self._begin(session, self.dialect.begin_snapshot)
             return "{}", UNTRACKED, None
-        start = start_of(delta.since, cursor.name, info.identity) if delta else None
+        column = self.dialect.quote(cursor.name)
         # Before the snapshot: what has committed by the time of the horizon must be in it.
         with self._session() as other:
+            seen = watermark.latest(other, self.dialect.table(info.name), column)
+            start = None
+            if delta:
+                start = watermark.start_of(delta.since, cursor.name, info.identity, seen)
             at = watermark.take(other, start)
-            column = self.dialect.quote(cursor.name)
             changed = watermark.condition(other, column, cursor.column.type, start or "1000-01-01")
         self._begin(session, self.dialect.begin_snapshot)
-        told = horizon(at, cursor.name, info.identity)
+        told = horizon(at, cursor.name, info.identity, seen=seen)
         return told, self.bounded, changed if start else None
 
     def digest(self, spec: DigestSpec) -> Digest | str:

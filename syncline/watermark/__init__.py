@@ -11,7 +11,27 @@ from syncline.errors import CheckpointVoid
 CHANGES: Final = "changes"
 """The fact of a table's identity that counts its database's changes (SQLite): 32 bits, that may
 begin again at 0."""
+LOG: Final = "log"
+"""The fact that tells up to where its server's log is durable (InnoDB's LSN): it only grows."""
+COUNTS: Final[Mapping[str, str]] = {
+    CHANGES: "its file has changed {now} times, and had changed {was} times",
+    LOG: "its log is durable up to {now}, and was up to {was}",
+}
+"""Facts that grow while a database lives, and what is said of one that did not."""
 _HALF: Final = 1 << 31
+
+
+def behind(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What of an identity is behind what it was, in words; empty where nothing is, or can be told.
+
+    Only what an older copy in its place, or another database, explains.
+    """
+    for fact, told in COUNTS.items():
+        was, is_ = str(then.get(fact) or ""), str(now.get(fact) or "")
+        back = went_back(was, is_) if fact == CHANGES else bool(was and is_) and int(is_) < int(was)
+        if back:
+            return told.format(now=is_, was=was)
+    return ""
 
 
 def went_back(was: str, now: str) -> bool:

@@ -13,16 +13,21 @@ The horizon H is taken before the first read, and a delta reads `cursor >= H`.
 
 Documents whose cursor is null, missing or of another type have no place in the order; every delta
 reads them all, in a pass of their own.
+
+Another replica set is another database: that stops. A collection that was made again, and whose
+largest cursor is before the one seen last, was restored: that stops, lest a full sync write the
+past over the present.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
 from bson import json_util
+from bson.decimal128 import Decimal128
 
 from syncline.endpoints.base import Guarantee, ReadSpec
 from syncline.endpoints.mongo_connection import Connection, Document
@@ -56,6 +61,7 @@ _BSON: Final[Mapping[str, str]] = {
     "decimal": "number",
     "text": "string",
 }
+_ALLOW: Final = "syncline run NAME --full --allow other-database, once it is the one you mean"
 _EXACTLY: Final = json_util.CANONICAL_JSON_OPTIONS.with_options(tz_aware=True)
 
 
@@ -113,29 +119,66 @@ def take(
     It is never before `since`: where the largest number was deleted, the next is still above it.
     Raises GuardStopped where the server's clock has gone back.
     """
-    start = None if since is None else start_of(since, cursor, identity)
-    at = _clock(connection) if cursor.bson == "date" else _largest(connection, table, cursor)
-    if start is not None and (at is None or at < cast("Any", start)):
+    seen = largest(connection, table, cursor)
+    start = None if since is None else start_of(since, cursor, identity, lambda: seen)
+    at = _clock(connection) if cursor.bson == "date" else seen
+    if start is not None and (at is None or _is_before(at, start)):
         if cursor.bson == "date" and at is not None and cast("Any", start) - at > MARGIN:
             raise GuardStopped(
                 "other-database", f"the source's clock is at {at}, before its checkpoint of {start}"
             )
         at = start
-    text = json_util.dumps(at, json_options=_EXACTLY)
-    return dump("timestamp", {"at": text, "cursor": cursor.path, "identity": dict(identity)})
+    facts = {"at": _text(at), "seen": _text(seen), "cursor": cursor.path}
+    return dump("timestamp", {**facts, "identity": dict(identity)})
 
 
-def start_of(since: str | None, cursor: Cursor, identity: Mapping[str, str]) -> object:
+def start_of(
+    since: str | None, cursor: Cursor, identity: Mapping[str, str], seen: Callable[[], object]
+) -> object:
     """Give the cursor value from which a delta reads, inclusive; None for all.
 
-    Raises CheckpointVoid where the checkpoint is of another cursor or another collection.
+    `seen` gives the largest value there is now. Raises CheckpointVoid where the checkpoint is of
+    another cursor or another collection, GuardStopped where that is a restored one, or of another
+    replica set.
     """
     facts = load(since, "timestamp")
+    then = cast("dict[str, str]", facts.get("identity") or {})
+    was, now = then.get("replica_set"), identity.get("replica_set")
+    if was and now and was != now:
+        raise GuardStopped(
+            "other-database",
+            f"this is another database: its replica set is {now}, the checkpoint's was {was}",
+            hint=_ALLOW,
+        )
     if facts.get("cursor") != cursor.path:
         raise CheckpointVoid(f"the checkpoint is of the cursor {facts.get('cursor')}")
-    if facts.get("identity") != dict(identity):
+    if then != dict(identity):
+        if _is_before(latest := seen(), _value(facts.get("seen"))):
+            raise GuardStopped(
+                "other-database",
+                "the source went back in time, as by a restored backup: the collection was made "
+                f"again, and its largest {cursor.path} is {latest}, before the checkpoint's",
+                hint=_ALLOW,
+            )
         raise CheckpointVoid("the collection is not the one of the checkpoint: it was made again")
-    return json_util.loads(str(facts["at"]), json_options=_EXACTLY)
+    return _value(facts["at"])
+
+
+def _is_before(now: Any, then: Any) -> bool:
+    """Whether one value is before another; what can't be compared is not."""
+    now, then = (v.to_decimal() if isinstance(v, Decimal128) else v for v in (now, then))
+    try:
+        return now is not None and then is not None and bool(now < then)
+    except TypeError:
+        return False
+
+
+def _text(value: object) -> str:
+    return json_util.dumps(value, json_options=_EXACTLY)
+
+
+def _value(text: object) -> Any:
+    return None if text is None else json_util.loads(str(text), json_options=_EXACTLY)
 
 
 def _clock(connection: Connection) -> datetime:
@@ -143,7 +186,8 @@ def _clock(connection: Connection) -> datetime:
     return min(now, committed) - MARGIN
 
 
-def _largest(connection: Connection, table: str, cursor: Cursor) -> Any:
+def largest(connection: Connection, table: str, cursor: Cursor) -> Any:
+    """Give the largest value of the cursor; None where there is none."""
     found = list(
         connection.collection(table)
         .find(cursor.placed(None), {cursor.path: 1})

@@ -8,6 +8,8 @@ stamped them with this server's NOW(). Bounded, not exact: nobody else's clock i
 - Else T was open at h, or it had not begun to write. In the first case it stands in INNODB_TRX,
   with a start that is at most the margin after the n of its first statement: H <= n. In the second
   n is at most the margin before h: H <= n. The next delta reads it.
+- A log that is durable only up to before where it was, or another table under the name whose latest
+  cursor is before the one seen last, is a copy restored, or another database: that stops.
 - INNODB_TRX is a copy of up to 0.1 s of age (`_oldest`), and a prepared XA transaction has no start
   to go by: it holds H where it was (https://mariadb.com/kb/en/information-schema-innodb_trx-table/).
 """
@@ -16,13 +18,22 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from syncline.endpoints.base import Guarantee, Holder, Pulse
 from syncline.endpoints.sql_session import Session
-from syncline.errors import CredentialsRefused, GuardStopped, InputError, SynclineError, Unreachable
+from syncline.errors import (
+    CheckpointVoid,
+    CredentialsRefused,
+    GuardStopped,
+    InputError,
+    SynclineError,
+    Unreachable,
+)
 from syncline.record import Type
+from syncline.watermark import LOG, load, sql
 
 BOUNDED: Final = Guarantee(
     "bounded",
@@ -64,7 +75,49 @@ SELECT @@global.time_zone, @@system_time_zone,
        TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(),
                      CONVERT_TZ(UTC_TIMESTAMP(), '+00:00', @@global.time_zone))
 """
+# MariaDB's name of it, and MySQL's. What is durable goes back only where the files are others.
+DURABLE: Final = """
+SHOW GLOBAL STATUS
+ WHERE Variable_name IN ('Innodb_lsn_flushed', 'Innodb_redo_log_flushed_to_disk_lsn')
+"""
 _UTC: Final = frozenset({"UTC", "Etc/UTC", "GMT", "+00:00", "Z"})
+
+
+def durable(session: Session) -> dict[str, str]:
+    """Up to where the server's log is durable, as a fact of a table's identity, where it tells."""
+    found = session.rows(DURABLE)
+    return {LOG: str(found[0][1])} if found else {}
+
+
+def latest(session: Session, table: str, column: str) -> str | None:
+    """Give the latest value of the cursor, both names quoted; None where there is none."""
+    value = session.rows(f"SELECT MAX({column}) FROM {table}")[0][0]  # noqa: S608 - quoted
+    return None if value is None else str(value)
+
+
+def start_of(since: str | None, cursor: str, identity: Mapping[str, str], seen: str | None) -> Any:
+    """See `sql.start_of`. `seen` is the latest value there is now.
+
+    A table that was made again and lacks what was seen last was restored from a dump: GuardStopped
+    is raised, lest a full sync write the past over the present.
+    """
+    try:
+        return sql.start_of(since, cursor, identity)
+    except CheckpointVoid:
+        facts = load(since, "timestamp")
+        if facts.get("cursor") == cursor and _is_before(seen, facts.get("seen")):
+            told = f"its latest {cursor} is {seen}, and was {facts['seen']}"
+            raise sql.restored(f"the table was made again, and {told}") from None
+        raise
+
+
+def _is_before(seen: str | None, then: str | None) -> bool:
+    """Whether by seconds: an altered column may round what it holds."""
+    try:
+        now, was = (datetime.fromisoformat(str(value)[:19]) for value in (seen, then))
+    except ValueError:  # none, or a zero date
+        return False
+    return now < was
 
 
 def take(session: Session, start: str | None) -> str | None:

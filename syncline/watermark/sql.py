@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from syncline.errors import CheckpointVoid, GuardStopped
-from syncline.watermark import CHANGES, dump, load, went_back
+from syncline.watermark import COUNTS, behind, dump, load
 
 
-def horizon(at: Any, cursor: str, identity: Mapping[str, str]) -> str:
+def horizon(at: Any, cursor: str, identity: Mapping[str, str], **more: Any) -> str:
     """The horizon as JSON; `at` None begins the next delta with every row."""
-    return dump("timestamp", {"at": at, "cursor": cursor, "identity": dict(identity)})
+    return dump("timestamp", {"at": at, "cursor": cursor, "identity": dict(identity), **more})
 
 
 def start_of(since: str | None, cursor: str, identity: Mapping[str, str]) -> Any:
@@ -33,11 +33,11 @@ def start_of(since: str | None, cursor: str, identity: Mapping[str, str]) -> Any
             hint="syncline run NAME --full --allow other-database, once it is the database you"
             " mean",
         )
-    if went_back(then.get(CHANGES, ""), identity.get(CHANGES, "")):
-        raise restored("its file has changed less often than the checkpoint's had")
+    if told := behind(then, identity):
+        raise restored(told)
     if facts.get("cursor") != cursor:
         raise CheckpointVoid(f"the checkpoint is of the cursor {facts.get('cursor')}")
-    moved = sorted(fact for fact in then if fact != CHANGES and then[fact] != identity.get(fact))
+    moved = sorted(fact for fact in then if fact not in COUNTS and then[fact] != identity.get(fact))
     if moved:
         raise CheckpointVoid(
             f"the table is not the one of the checkpoint: its {', '.join(moved)} is another"

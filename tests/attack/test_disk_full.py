@@ -1,15 +1,13 @@
-"""Disks that are full: a real file system of some megabytes, that of target, store or log.
-
-MariaDB has no test here: where InnoDB can't extend a file the server itself ends, which to a run is
-a server that is gone (`test_f17_..`).
-"""
+"""Disks that are full: a real file system of some megabytes, that of target, store or log."""
 
 from __future__ import annotations
 
 import os
 import random
+import shutil
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +17,7 @@ import pytest
 from syncline import checkpoint
 from syncline.errors import SynclineError
 from syncline.store.store import Store
+from syncline.testing.servers import Unavailable, start_detached, with_database
 from tests.attack.conftest import Make, in_step
 from tests.conftest import NewDatabase
 from tests.integration.project_bench import DELTA, FIELDS, ProjectBench, Side, now, person
@@ -160,3 +159,54 @@ def test_f19_log_on_a_full_disk(make: Make) -> None:
     assert set(bench.target.rows()) in (with_new, without)
     bench.run()
     assert in_step(bench)
+
+
+@pytest.mark.slow  # a server of its own is started: InnoDB ends where it has no room
+@pytest.mark.mariadb
+def test_f19_mariadb_target_on_a_full_disk(
+    new_database: NewDatabase, tmp_path: Path, disk: Disk
+) -> None:
+    """InnoDB says that the table is full, or ends its server: the run ends loudly; once there is
+    room and the server is back, its checkpoint is where it was, and the next run brings all.
+    """
+    home = Path(tempfile.mkdtemp(prefix="syncline-full-"))
+    home.chmod(0o755)  # the server's user has to reach into it
+    try:
+        server = start_detached("mariadb", home)
+    except Unavailable as refusal:
+        shutil.rmtree(home)
+        pytest.skip(str(refusal))
+    try:
+        source = Side("sqlite", new_database("sqlite"), "people")
+        target = Side("mariadb", server.fresh_database("people"), "people_copy")
+        ((data,),) = target.sql("select @@datadir")
+        place = disk(3000, like=Path(data))
+        target.create(f" data directory = '{place}'")
+        bench = bench_of(tmp_path, source, target)
+        _connect(bench, retry_seconds=2)
+        before, had = position(bench), bench.target.rows()
+        source.put(*(person(key, name=WIDE, updated_at=now()) for key in range(1000, 5000)))
+        with pytest.raises(SynclineError):
+            bench.run()
+        grow(place)
+        target.close()
+        server = start_detached("mariadb", home)  # as it was, where it still runs
+        bench.target = Side("mariadb", with_database(server.url, "people"), "people_copy")
+        _connect(bench, retry_seconds=2)
+        assert position(bench) == before
+        assert had.items() <= bench.target.rows().items()
+        assert bench.run().mode == "delta"
+        assert in_step(bench)
+        bench.target.close()
+    finally:
+        server.stop()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _connect(bench: ProjectBench, *, retry_seconds: int) -> None:
+    urls = f"FROM_URL={bench.source.url}\nTO_URL={bench.target.url}\n"
+    (bench.folder / ".env").write_text(urls)
+    (bench.folder / "connections.yaml").write_text(
+        f"connections:\n  from_here: ${{FROM_URL}}\n"
+        f"  to_there: {{url: '${{TO_URL}}', retry_seconds: {retry_seconds}}}\n"
+    )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import tempfile
 import time
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import pytest
 
 from syncline import checkpoint
 from syncline.errors import GuardStopped
+from syncline.testing.servers import Server, Unavailable, start_detached, with_database
 from tests.attack.conftest import CURSOR, Make, in_step
 from tests.conftest import NewDatabase
 from tests.integration.project_bench import ProjectBench, Side, now, person
@@ -73,7 +77,9 @@ def test_f53_values_that_move_without_a_transaction_of_their_own_mean_a_full_syn
 def test_f53_a_table_swapped_for_another_of_its_name_means_a_full_sync(
     watermark: str, make: Make
 ) -> None:
-    """Its clocks say nothing of what the other held."""
+    """Its clocks say nothing of what the other held, as long as it has the latest of them: one that
+    has not is a restored copy's (`test_f55_..`).
+    """
     bench = make(watermark, count=10)
     source = bench.source
     bench.run()
@@ -83,7 +89,7 @@ def test_f53_a_table_swapped_for_another_of_its_name_means_a_full_sync(
         if "uuid" not in catalogue.get("info", {}):
             pytest.skip("this server gives its collections no identity")
         other = source.documents.database["other"]
-        other.insert_many([each for each in source.documents.find() if each["_id"] < 8])
+        other.insert_many([each for each in source.documents.find() if each["_id"] != 8])
         other.update_many({}, {"$set": {"name": "Other"}})
         source.documents.rename("gone_people")
         other.rename("people")
@@ -94,7 +100,7 @@ def test_f53_a_table_swapped_for_another_of_its_name_means_a_full_sync(
             ddl = source.sql("show create table people")[0][1]
             time.sleep(1.1)  # MariaDB tells when a table was made to the second
         source.sql(ddl.replace("people", "other_people", 1))
-        source.sql("insert into other_people select * from people where id < 8")
+        source.sql("insert into other_people select * from people where id <> 8")
         source.sql("update other_people set name = 'Other'")
         source.sql("alter table people rename to gone_people")
         source.sql("alter table other_people rename to people")
@@ -118,6 +124,88 @@ def test_f55_a_source_that_went_back_in_time_stops(make: Make) -> None:
             bench.run()
         assert stopped.value.reason == "other-database"
     assert bench.target.rows()[3]["name"] == "Person 3"
+
+
+@pytest.mark.slow  # three servers are started
+@pytest.mark.mariadb
+def test_f23_f55_a_mariadb_restored_or_another_behind_the_url_stops(tmp_path: Path) -> None:
+    """A copy of a server's files, taken before the last sync and put back after it, and a new
+    server: neither a delta nor a full sync writes what they hold over the present, until it is
+    allowed.
+    """
+    home = Path(tempfile.mkdtemp(prefix="syncline-restored-"))
+    home.chmod(0o755)  # a server of another user has to reach into it
+    started: list[Server] = []
+
+    def start(name: str) -> Side:
+        try:
+            started.append(start_detached("mariadb", home / name))
+        except Unavailable as refusal:
+            pytest.skip(str(refusal))
+        return Side("mariadb", started[-1].fresh_database("people"), "people")
+
+    try:
+        source = start("one")
+        target = Side("sqlite", f"sqlite:///{tmp_path / 'copy.db'}", "people_copy")
+        source.create()
+        source.put(*(person(key) for key in range(10)))
+        bench = ProjectBench(tmp_path / "project", source, target, rest=CURSOR)
+        bench.run()
+        data = _files_of(source)
+        source.close()
+        started[-1].stop()
+        shutil.copytree(data, home / "backup")
+        source = Side("mariadb", _again(started, home / "one"), "people")
+        source.edit(3, name="Of the lost future", updated_at=now())
+        assert bench.run().mode == "delta"
+        source.close()
+        started[-1].stop()
+        _put_back(home / "backup", data)
+        source = Side("mariadb", _again(started, home / "one"), "people")
+        _stops(bench)
+        source.close()
+        other = start("two")
+        other.create()
+        other.put(*(person(key, name="Of another") for key in range(10)))
+        (bench.folder / ".env").write_text(f"FROM_URL={other.url}\nTO_URL={target.url}\n")
+        _stops(bench)
+        bench.run(mode="full", allow=frozenset({"other-database"}))
+        assert bench.target.rows() == other.rows()
+        assert bench.run().mode == "delta"
+        other.close()
+        target.close()
+    finally:
+        for server in started:
+            server.stop()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _stops(bench: ProjectBench) -> None:
+    for mode in (None, "full"):
+        with pytest.raises(GuardStopped) as stopped:
+            bench.run(mode=mode)
+        assert stopped.value.reason == "other-database"
+    assert bench.target.rows()[3]["name"] == "Of the lost future"
+
+
+def _files_of(side: Side) -> Path:
+    ((found,),) = side.sql("select @@datadir")
+    return Path(found)
+
+
+def _again(started: list[Server], root: Path) -> str:
+    """Start the server under `root` anew; the URL of its database."""
+    started.append(start_detached("mariadb", root))
+    return with_database(started[-1].url, "people")
+
+
+def _put_back(backup: Path, data: Path) -> None:
+    """Put files in the place of others, with their owner and rights."""
+    owner = data.stat()
+    shutil.rmtree(data)
+    shutil.copytree(backup, data)
+    for each in (data, *data.rglob("*")):
+        os.chown(each, owner.st_uid, owner.st_gid)
 
 
 def test_f55_a_sqlite_file_that_was_put_back_stops(make: Make) -> None:

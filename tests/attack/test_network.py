@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 from syncline import checkpoint
 from syncline.errors import SynclineError, Unreachable
 from syncline.sync import Progress
-from tests.attack.conftest import Hands, Make, in_step
+from tests.attack.conftest import Make, in_step
 from tests.attack.proxy import Proxy
 from tests.integration.project_bench import ProjectBench, Side, now, person
 
@@ -95,6 +94,36 @@ def test_f14_a_commit_whose_answer_is_lost_counts_once(
     assert in_step(bench)
     again = bench.run()
     assert (again.inserted, again.updated) == (0, 0)
+
+
+BULKS = {
+    "records": b"\x02INSERT\x00\x0c\x00\x00\x00PEOPLE_COPY\x00",
+    "state": b"\x02UPDATE\x00\x0f\x00\x00\x00SYNCLINE_STATE\x00",
+}
+"""Writes of MongoDB as they stand on the wire (in capitals, as the proxy looks for them)."""
+
+
+@pytest.mark.parametrize("fate", ["answered", "in flight", "never"])
+@pytest.mark.parametrize("rest", ["", LEDGER], ids=["plain", "ledger"])
+@pytest.mark.parametrize("lost", BULKS)
+@pytest.mark.mongo
+def test_f14_a_write_of_mongodb_whose_answer_is_lost_counts_once(
+    lost: str, rest: str, fate: Any, make: Make, between: Between
+) -> None:
+    """Without transactions each write is durable by itself: records that landed, or the state, and
+    nobody was told. The run writes them again, and no edit of others becomes a conflict.
+    """
+    bench = make("sqlite", "mongo", count=50, rest=rest)
+    proxy = between(bench.target)
+    through(bench, target=proxy)
+    done = bench.run(batch_size=10, on_progress=after(2, lambda: proxy.strike(BULKS[lost], fate)))
+    assert proxy.struck == 1
+    assert (done.conflicts, done.dead_letters) == (0, 0)
+    assert in_step(bench)
+    bench.target.edit(7, name="Edited there")
+    again = bench.run(mode="full")
+    assert (again.inserted, again.conflicts) == (0, 0)
+    assert bench.target.rows()[7]["name"] == ("Edited there" if rest else "Person 7")
 
 
 @pytest.mark.parametrize("rest", ["", LEDGER], ids=["plain", "ledger"])
@@ -332,59 +361,3 @@ def test_f17_a_control_store_that_can_not_be_reached_moves_no_checkpoint(
     bench.run()
     assert bench.target.rows()[5]["name"] == bench.source.rows()[5]["name"]
     store.close()
-
-
-@pytest.mark.parametrize("kind", SERVERS)
-def test_f18_the_victim_of_a_deadlock_is_tried_again_whole(
-    kind: str, make: Make, hands: Hands
-) -> None:
-    """Another application and a run lock the same records in opposite order; the run is the one
-    that the server picks, and it still writes everything, once.
-    """
-    bench = make("sqlite", kind, count=30, rest="conflicts: {strategy: merge}\n")
-    bench.run()
-    if kind == "postgres":
-        # Who looks for a deadlock first is its victim: the run looks after 2 s, the other after 60.
-        bench.target.sql(
-            "do $$ begin execute format('alter database %I set deadlock_timeout = 2000',"
-            " current_database()); end $$"
-        )
-    other = hands(bench.target)
-    if kind == "postgres":
-        other.run("SET deadlock_timeout = 60000")
-    else:
-        # InnoDB picks whoever wrote less.
-        other.run("CREATE TABLE heavy (id int)")
-    other.begin()
-    if kind == "mariadb":
-        other.run("INSERT INTO heavy SELECT seq FROM seq_1_to_5000")
-    other.run("UPDATE people_copy SET city = 'Oslo' WHERE id = 20")
-    for key in range(10, 25):
-        bench.source.edit(key, name=f"Edited {key}", updated_at=now())
-    result: list[Any] = []
-    running = threading.Thread(target=lambda: result.append(bench.run()), daemon=True)
-    running.start()
-    _until_waiting(bench.target)
-    other.run("UPDATE people_copy SET city = 'Oslo' WHERE id = 10")
-    other.run("COMMIT")
-    running.join(60)
-    assert [each.updated for each in result] == [15]
-    rows = bench.target.rows()
-    assert {rows[key]["name"] for key in range(10, 25)} == {
-        f"Edited {key}" for key in range(10, 25)
-    }
-    assert {rows[10]["city"], rows[20]["city"]} == {"Oslo"}
-
-
-def _until_waiting(side: Side) -> None:
-    """Wait until the run waits for a lock."""
-    question = {
-        "postgres": "select count(*) from pg_locks l join pg_database d on d.oid = l.database"
-        " where not granted or (l.locktype = 'tuple') and d.datname = current_database()",
-        "mariadb": "select count(*) from information_schema.innodb_trx"
-        " where trx_state = 'LOCK WAIT'",
-    }[side.kind]
-    until = time.monotonic() + 30
-    while not side.sql(question)[0][0]:
-        assert time.monotonic() < until, "the run never waited"
-        time.sleep(0.15)

@@ -92,10 +92,10 @@ class Side:
         patience = {"timeout": 60} if kind == "sqlite" else {}
         self.engine = sa.create_engine(f"{driver}:{url.split(':', 1)[1]}", connect_args=patience)
 
-    def create(self) -> None:
-        """Make the table, empty."""
+    def create(self, options: str = "") -> None:
+        """Make the table, empty, with these options behind its columns."""
         if self.kind != "mongo":
-            self.sql(f"create table {self.table} ({_DDL[self.kind]})")
+            self.sql(f"create table {self.table} ({_DDL[self.kind]}){options}")
 
     def sql(self, statement: str, **values: Any) -> Any:
         """Run one statement and commit."""

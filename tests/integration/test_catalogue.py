@@ -41,7 +41,7 @@ def test_each_batch_is_given_once_it_is_durable(make: Make) -> None:
     assert seen == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
 
 
-def test_f32_a_run_that_goes_on_over_drift_tells_it(make: Make) -> None:
+def test_a_run_that_goes_on_over_drift_tells_it(make: Make) -> None:
     """Where `drift: warn` lets it: the column that the mapping reads and that changed."""
     bench = make(3, rest="drift: warn\n")
     assert bench.run().drift == ()

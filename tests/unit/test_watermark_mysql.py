@@ -201,7 +201,7 @@ def test_f02_a_prepared_transaction_holds_the_horizon(
     run(raw, "XA PREPARE 'syncline-test'")
     try:
         time.sleep(1.5)
-        assert read(endpoint, spec_of(), before)[1] == before
+        assert at_of(read(endpoint, spec_of(), before)[1]) == at_of(before)
         assert json.loads(read(endpoint, spec_of())[1])["at"] is None
     finally:
         run(raw, "XA COMMIT 'syncline-test'")
@@ -284,6 +284,39 @@ def test_a_checkpoint_of_another_cursor_or_table_is_void(
     time.sleep(1.1)  # when a table was made is kept in whole seconds
     run(raw, "CREATE TABLE other LIKE t")
     run(raw, "RENAME TABLE t TO aside, other TO t")
+    with pytest.raises(CheckpointVoid, match="relation"):
+        read(endpoint, spec_of(), horizon)
+
+
+def test_f23_a_server_whose_log_is_behind_stops(endpoint: MysqlEndpoint) -> None:
+    """Its files are an older copy's, or another server's; a log that is further is no reason."""
+    _, horizon = read(endpoint, spec_of())
+    facts = json.loads(horizon)
+    durable = int(facts["identity"]["log"])
+    facts["identity"]["log"] = str(durable + 10**12)
+    with pytest.raises(GuardStopped, match="its log is durable up to") as stopped:
+        read(endpoint, spec_of(), json.dumps(facts))
+    assert stopped.value.reason == "other-database"
+    facts["identity"]["log"] = str(durable - 1)
+    assert read(endpoint, spec_of(), json.dumps(facts))[0] == set()
+
+
+def test_f55_a_table_restored_from_a_dump_stops(
+    endpoint: MysqlEndpoint, raw: pymysql.Connection[Any]
+) -> None:
+    """It was made again, and lacks what was seen last: a full sync would write the past over the
+    present. One that has it is read in full.
+    """
+    run(raw, "INSERT INTO t (id, at) VALUES (1, NOW(6) - INTERVAL 1 HOUR), (2, NOW(6))")
+    _, horizon = read(endpoint, spec_of())
+    time.sleep(1.1)  # when a table was made is kept in whole seconds
+    run(raw, "RENAME TABLE t TO dump")
+    run(raw, "CREATE TABLE t LIKE dump")
+    run(raw, "INSERT INTO t SELECT * FROM dump WHERE id = 1")
+    with pytest.raises(GuardStopped, match="restored backup: the table was made again") as stopped:
+        read(endpoint, spec_of(), horizon)
+    assert stopped.value.reason == "other-database"
+    run(raw, "INSERT INTO t SELECT * FROM dump WHERE id = 2")
     with pytest.raises(CheckpointVoid, match="relation"):
         read(endpoint, spec_of(), horizon)
 
