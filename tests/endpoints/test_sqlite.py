@@ -280,7 +280,7 @@ def test_a_file_that_is_no_database_is_named_so(endpoint: SqliteEndpoint) -> Non
 
 def test_a_statement_that_runs_too_long_is_ended(sqlite_url: str) -> None:
     """The statement timeout ends an endless query as a matter that may pass."""
-    endpoint = SqliteEndpoint(sqlite_url, statement_timeout=0.1)
+    endpoint = SqliteEndpoint(sqlite_url, statement_timeout=1)
     endpoint.create_table("made", {"id": Type("bigint")}, {})
     with closing(sqlite3.connect(endpoint.path)) as raw:
         raw.execute(

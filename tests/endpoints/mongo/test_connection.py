@@ -35,7 +35,7 @@ def test_a_server_that_is_down_is_noticed_long_before_a_statement_would_be() -> 
 def test_a_server_that_goes_down_is_noticed_too(mongo_url: str) -> None:
     """It answered, then its connections are cut and new ones refused."""
     with Proxy(mongo_url) as proxy:
-        endpoint = MongoEndpoint(proxy.url, connect_timeout=0.5, statement_timeout=300)
+        endpoint = MongoEndpoint(proxy.url, connect_timeout=3, statement_timeout=300)
         assert endpoint.tables() == []
         proxy.open = False
         proxy.cut()
@@ -62,7 +62,7 @@ def _tables_once_up(endpoint: MongoEndpoint) -> list[str]:
 def test_a_server_that_falls_silent_is_given_the_time_of_a_statement(mongo_url: str) -> None:
     """The connection stays and nothing comes: the statement's timeout ends the wait."""
     with Proxy(mongo_url) as proxy:
-        endpoint = MongoEndpoint(proxy.url, connect_timeout=0.5, statement_timeout=1)
+        endpoint = MongoEndpoint(proxy.url, connect_timeout=3, statement_timeout=1)
         assert endpoint.tables() == []
         proxy.swallowing = frozenset(("client",))
         began = time.monotonic()

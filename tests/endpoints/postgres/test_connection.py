@@ -134,7 +134,7 @@ def test_a_statement_timeout_is_unreachable(
     """A statement past its time raises Unreachable; a stream is not such a statement."""
     database.execute("CREATE TABLE t (id bigint PRIMARY KEY)")
     database.execute("INSERT INTO t VALUES (1)")
-    endpoint = PostgresEndpoint(postgres_url, statement_timeout=0.5)
+    endpoint = PostgresEndpoint(postgres_url, statement_timeout=2)
     spec = target(endpoint, "t", {"id": "bigint"}, {})
     with psycopg.connect(postgres_url) as other, endpoint.begin(spec) as tx:
         current = seen(tx, pa.table({"id": ints(1)}))
