@@ -22,6 +22,7 @@ from typing import Final
 from syncline.endpoints.base import StateRow, Target, TargetSpec, Transaction
 from syncline.errors import LeaseHeld, LeaseLost, SynclineError
 from syncline.lease import SECONDS, Lease
+from syncline.retry import AT_ONCE
 from syncline.state import (
     NOT_NULL,
     Checkpoint,
@@ -67,7 +68,7 @@ def hold(target: Target, spec: TargetSpec, ended: Ended = lambda _: False) -> Ge
     taken, and one of a run that `ended`.
     """
     with _holder() as holder:
-        lease = _take(target, spec, holder, ended)
+        lease = AT_ONCE.call(lambda: _take(target, spec, holder, ended))
         yield from _kept(lease)
 
 
@@ -77,7 +78,8 @@ def lend(target: Target, spec: TargetSpec, run_id: str, ended: Ended) -> Generat
 
     It is given up only where this one fails. Raises as `hold` does.
     """
-    lease = _take(target, spec, f"{_RUN}{run_id}", ended, LENT_SECONDS)
+    holder = f"{_RUN}{run_id}"
+    lease = AT_ONCE.call(lambda: _take(target, spec, holder, ended, LENT_SECONDS))
     try:
         yield from _kept(lease, gives_up=False)
     except BaseException:
@@ -114,7 +116,7 @@ def hold_shard(target: Target, spec: TargetSpec, shard: int, epoch: int) -> Gene
     worker is at this shard and its lease has not run out.
     """
     with _holder() as holder:
-        lease = _take_shard(target, spec, holder, shard, epoch)
+        lease = AT_ONCE.call(lambda: _take_shard(target, spec, holder, shard, epoch))
         yield from _kept(lease)
 
 
@@ -259,7 +261,7 @@ def _keep(lease: Lease, stop: threading.Event) -> None:
 
 def _release(lease: Lease) -> None:
     try:
-        lease.give_up()
+        AT_ONCE.call(lease.give_up)
     except SynclineError:
         # Lost, or unreachable: it runs out by itself, and must not hide how the run ended.
         return

@@ -78,6 +78,10 @@ class Patience:
         return now - self._since >= self._seconds
 
 
+AT_ONCE: Final = Patience(0)
+"""For what is lost to other transactions, and waits for no lost connection."""
+
+
 def _failure(state: RetryCallState) -> BaseException | None:
     return state.outcome.exception() if state.outcome else None
 

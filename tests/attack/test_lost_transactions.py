@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from tests.attack.conftest import Hands, Make
-from tests.integration.project_bench import Side, now
+from tests.attack.conftest import Hands, Make, in_step
+from tests.attack.writers import NUMBERS
+from tests.integration.project_bench import Side, now, person
 
-pytestmark = pytest.mark.slow  # seconds of waiting for locks: `make test-all` runs it
+pytestmark = (
+    pytest.mark.slow
+)  # seconds of waiting for locks and of writing beside others: `make test-all` runs it
 
 SERVERS = ["postgres", "mariadb"]
 
@@ -70,3 +75,138 @@ def _until_waiting(side: Side) -> None:
     while not side.sql(question)[0][0]:
         assert time.monotonic() < until, "the run never waited"
         time.sleep(0.15)
+
+
+LOSING = {
+    "postgres": [
+        "create sequence losses",
+        (
+            "create function lose() returns trigger language plpgsql as $$ begin"
+            " if nextval('losses') <= 3 then"
+            " raise exception 'could not serialize access' using errcode = '40001';"
+            " end if; return new; end $$"
+        ),
+        (
+            "create constraint trigger loses after update on {table} {deferred}"
+            " for each row execute function lose()"
+        ),
+    ],
+    "mariadb": [
+        "create sequence losses",
+        (
+            "create trigger loses before update on {table} for each row"
+            " if nextval(losses) <= 3 then"
+            " signal sqlstate '40001' set mysql_errno = {code}, message_text = 'lost to another';"
+            " end if"
+        ),
+    ],
+}
+"""What takes no rollback back is a sequence's count: three transactions are lost, no more."""
+LOSSES = [
+    ("postgres", "people_copy", "", 0),
+    ("postgres", "people_copy", "deferrable initially deferred", 0),
+    ("postgres", "syncline_state", "deferrable initially deferred", 0),
+    ("mariadb", "people_copy", "", 1020),
+    ("mariadb", "people_copy", "", 1213),
+    ("mariadb", "syncline_state", "", 1205),
+]
+
+
+@pytest.mark.parametrize(
+    "rest", ["conflicts: {detect: none}\n", "conflicts: manual\n"], ids=["plain", "ledger"]
+)
+@pytest.mark.parametrize(("kind", "table", "deferred", "code"), LOSSES)
+def test_f18_a_transaction_that_can_not_be_serialized_is_tried_again_whole(
+    kind: str, table: str, deferred: str, code: int, rest: str, make: Make
+) -> None:
+    """The server itself says so (SQLSTATE 40001; 1020, 1205 and 1213 of MariaDB), at a record, just
+    before the COMMIT, or at the state: what was written is written again, and counted once.
+    """
+    bench = make("sqlite", kind, count=30, rest=rest)
+    bench.run()
+    for key in range(10, 25):
+        bench.source.edit(key, name=f"Edited {key}", updated_at=now())
+    bench.source.put(person(100, updated_at=now()))
+    for statement in LOSING[kind]:
+        bench.target.sql(statement.format(table=table, deferred=deferred, code=code))
+    done = bench.run()
+    ((losses,),) = bench.target.sql(
+        "select last_value from losses" if kind == "postgres" else "select nextval(losses)"
+    )
+    assert losses > 3, "nothing was lost"
+    assert (done.mode, done.updated, done.inserted, done.conflicts) == ("delta", 15, 1, 0)
+    assert in_step(bench)
+    again = bench.run(mode="full")
+    assert (again.inserted, again.updated, again.conflicts) == (0, 0, 0)
+
+
+@pytest.fixture
+def serializable() -> Iterator[Callable[[Side], None]]:
+    """Makes transactions of a database serializable where they don't say otherwise, or on MariaDB
+    refuse what is not of their snapshot.
+    """
+    undo: list[Callable[[], object]] = []
+
+    def make_it(side: Side) -> None:
+        if side.kind == "postgres":
+            side.sql(
+                "do $$ begin execute format('alter database %I set default_transaction_isolation ="
+                " serializable', current_database()); end $$"
+            )
+            return
+        found = side.sql("show global variables like 'innodb_snapshot_isolation'")
+        if not found:
+            pytest.skip("this server has no innodb_snapshot_isolation")
+        side.sql("set global innodb_snapshot_isolation = on")
+        undo.append(lambda: side.sql(f"set global innodb_snapshot_isolation = {found[0][1]}"))
+
+    yield make_it
+    for each in undo:
+        each()
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_f18_writers_that_serialize_do_not_keep_a_run_from_ending_exact(
+    kind: str, make: Make, hands: Hands, serializable: Callable[[Side], None]
+) -> None:
+    """A target whose every transaction is serializable, and applications that write the records
+    that a run writes, in transactions that contest each other: nothing of either is lost.
+    """
+    bench = make("sqlite", kind, count=60, rest="conflicts: {strategy: merge}\n")
+    serializable(bench.target)
+    bench.run()
+    stop, wrote = threading.Event(), dict[int, str]()
+
+    def write(number: int) -> None:
+        chance = random.Random(number)  # noqa: S311 - which records is no secret
+        other = hands(bench.target)
+        while not stop.is_set():
+            key, told = chance.randrange(30) * 2 + number, f"City {next(NUMBERS)}"
+            try:
+                other.begin()
+                other.run("SELECT sum(amount) FROM people_copy WHERE id < 60")
+                other.run("UPDATE people_copy SET city = %s WHERE id = %s", told, key)
+                other.run("COMMIT")
+                wrote[key] = told
+            except Exception:  # noqa: BLE001 - what the server refuses an application is its own
+                other.run("ROLLBACK")
+
+    writers = [threading.Thread(target=write, args=(number,), daemon=True) for number in range(2)]
+    for writer in writers:
+        writer.start()
+    try:
+        for turn in range(4):
+            for key in range(0, 60, 2):
+                bench.source.edit(key, name=f"Turn {turn} of {key}", updated_at=now())
+            assert bench.run(batch_size=10).mode == "delta"
+    finally:
+        stop.set()
+        for writer in writers:
+            writer.join(60)
+    bench.run()
+    rows, truth = bench.target.rows(), bench.source.rows()
+    assert {key: row["name"] for key, row in rows.items()} == {
+        key: row["name"] for key, row in truth.items()
+    }
+    assert wrote
+    assert {key: rows[key]["city"] for key in wrote} == wrote
