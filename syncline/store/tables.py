@@ -20,7 +20,6 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    text,
 )
 from sqlalchemy.types import TypeDecorator
 
@@ -165,11 +164,7 @@ conflicts = Table(
     Column("together", Groups, nullable=False, server_default="[]"),
     # What a text is looked for in: key, reason and what is not masked, case-folded (`arrival`).
     Column("search", Words, nullable=False, server_default=""),
-    Index(
-        "syncline_store_conflicts_live", "key_digest", unique=True,
-        sqlite_where=text("state IN ('open', 'decided', 'stale')"),
-        postgresql_where=text("state IN ('open', 'decided', 'stale')"),
-    ),
+    # And one live entry a key: `indexes.live`.
     Index("syncline_store_conflicts_by_state", "mapping", "state", "id"),
     # All that a list filters and sorts by but text and fields: counting reads nothing else.
     Index(

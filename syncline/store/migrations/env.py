@@ -2,6 +2,7 @@
 
 from alembic import context
 
+from syncline.store import indexes  # noqa: F401 - the tables are whole with them
 from syncline.store.tables import VERSION_TABLE, metadata
 
 context.configure(

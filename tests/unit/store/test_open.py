@@ -20,7 +20,12 @@ from sqlalchemy import create_engine, event, text
 
 import syncline
 from syncline.errors import CredentialsRefused, InputError, RunFailed, SynclineError, Unreachable
-from syncline.store import DeadLetter, Store, Waiting
+from syncline.store import (
+    DeadLetter,
+    Store,
+    Waiting,
+    indexes,  # noqa: F401 - the tables are whole with them
+)
 from syncline.store.migrate import HEAD, MIGRATIONS
 from syncline.store.tables import VERSION_TABLE, metadata
 
