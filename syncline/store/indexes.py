@@ -1,7 +1,7 @@
-"""The index that makes a key's live conflict the only one; of concern to migrations alone.
+"""The tables with the index that makes a key's live conflict the only one: as migrations know them.
 
-It is not with its table, because to name an option of PostgreSQL brings SQLAlchemy's dialect of it,
-thirty modules that a run with its store in SQLite has no use for.
+That index is not with its table, because to name an option of PostgreSQL brings SQLAlchemy's dialect
+of it, twenty modules that a run with its store in SQLite has no use for.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ from typing import Final
 
 from sqlalchemy import Index, text
 
-from syncline.store.tables import conflicts
+from syncline.store.tables import conflicts, metadata
+
+__all__ = ["metadata"]
 
 _LIVE: Final = text("state IN ('open', 'decided', 'stale')")
 
-live: Final = Index(
+Index(
     "syncline_store_conflicts_live",
     conflicts.c.key_digest,
     unique=True,

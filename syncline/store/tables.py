@@ -164,7 +164,7 @@ conflicts = Table(
     Column("together", Groups, nullable=False, server_default="[]"),
     # What a text is looked for in: key, reason and what is not masked, case-folded (`arrival`).
     Column("search", Words, nullable=False, server_default=""),
-    # And one live entry a key: `indexes.live`.
+    # And one live entry a key: `indexes`.
     Index("syncline_store_conflicts_by_state", "mapping", "state", "id"),
     # All that a list filters and sorts by but text and fields: counting reads nothing else.
     Index(

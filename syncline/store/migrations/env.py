@@ -2,8 +2,8 @@
 
 from alembic import context
 
-from syncline.store import indexes  # noqa: F401 - the tables are whole with them
-from syncline.store.tables import VERSION_TABLE, metadata
+from syncline.store.indexes import metadata
+from syncline.store.tables import VERSION_TABLE
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -20,14 +20,10 @@ from sqlalchemy import create_engine, event, text
 
 import syncline
 from syncline.errors import CredentialsRefused, InputError, RunFailed, SynclineError, Unreachable
-from syncline.store import (
-    DeadLetter,
-    Store,
-    Waiting,
-    indexes,  # noqa: F401 - the tables are whole with them
-)
+from syncline.store import DeadLetter, Store, Waiting
+from syncline.store.indexes import metadata
 from syncline.store.migrate import HEAD, MIGRATIONS
-from syncline.store.tables import VERSION_TABLE, metadata
+from syncline.store.tables import VERSION_TABLE
 
 HERE = os.environ | {"PYTHONPATH": str(Path(syncline.__file__).parents[1])}
 LETTER = DeadLetter("customers", "1", {"id": 1}, "no such day", "map", "run-1")
