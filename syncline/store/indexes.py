@@ -1,7 +1,7 @@
 """The tables with the index that makes a key's live conflict the only one: as migrations know them.
 
-That index is not with its table, because to name an option of PostgreSQL brings SQLAlchemy's dialect
-of it, twenty modules that a run with its store in SQLite has no use for.
+That index is not with its table, because to name an option of PostgreSQL brings SQLAlchemy's
+dialect of it, twenty modules that a run with its store in SQLite has no use for.
 """
 
 from __future__ import annotations
