@@ -262,6 +262,8 @@ class Comparison:
                 for batch in read.batches():
                     keys = encode_key(batch.records.select(list(run.source_key)), run.source_key)
                     self.keys.add_pending(keys.drop_null())
+                    if batch.gone is not None and gone.told_by(read.guarantee, document):
+                        self.keys.add_pending(encode_key(batch.gone, run.source_key))
         except (CheckpointVoid, GuardStopped) as stopped:
             # No delta brings anything any more, so nothing is merely late.
             log.warning("the checkpoint can't be continued from", reason=str(stopped))

@@ -3,11 +3,14 @@
 A record is gone when a full key scan, begun after the run's own read, lacks it, and a probe by key
 in a newer snapshot lacks it too. The scan is one of checksums by groups of keys where the databases
 compute them (`digests`), so that only the keys of groups that differ travel.
+
+A delta by change stream tells itself which records were deleted since its checkpoint. Then there is
+no scan, if everything gone by the checkpoint was settled with it; the probe is the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +22,12 @@ from syncline import arrow, sides
 from syncline.baseline import SOURCE_GONE, decode_key
 from syncline.batch import Batch, Shape, gone_batch
 from syncline.digests import PAGE, held
-from syncline.endpoints.base import ROW, Transaction
+from syncline.endpoints.base import ROW, Guarantee, Transaction
 from syncline.guard import check_deletes
 from syncline.settle import Outcome, settle
 
 if TYPE_CHECKING:
+    from syncline.ledger import Document
     from syncline.run import Opened
     from syncline.sync import Syncing
 
@@ -48,11 +52,57 @@ def reconcile(syncing: Syncing) -> None:
 
     Raises GuardStopped before the first delete.
     """
-    found = find(syncing.run, syncing.terms.shape)
+    if syncing.gone is None:
+        found = find(syncing.run, syncing.terms.shape)
+    else:
+        found = told(syncing.run, syncing.terms.shape, syncing.gone)
     check_deletes(syncing.run, found.count, found.known, syncing.options.allow)
     for batch in (*found.batches, *_never_settled(syncing)):
         syncing.transact(lambda tx, batch=batch: _settle(tx, batch, syncing))
         syncing.patience.progressed()  # what was deleted is not looked for again
+
+
+def told_by(guarantee: Guarantee, document: Document) -> bool:
+    """Whether a delta with this guarantee tells all that is gone and was not settled yet."""
+    return (
+        guarantee.tells_gone and document.checkpoint is not None and document.checkpoint.reconciled
+    )
+
+
+def told(run: Opened, shape: Shape, keys: Sequence[pa.Array[Any]]) -> Gone:
+    """Those of the keys that are of records of ours, and proven to be gone; writes nothing.
+
+    Of the records known only so many are counted as tell whether the guard holds.
+    """
+    if not keys or not tells(run):
+        return Gone((), 0)
+    alone = arrow.one_chunk(pa.chunked_array(keys)).unique()
+    batches: list[Batch] = []
+    with run.target.begin(run.spec, write=False) as tx:
+        for start in range(0, len(alone), PAGE):
+            ours = _ours(run, tx, alone.slice(start, PAGE))
+            if len(ours) and (batch := _proven(run, shape, ours)) is not None:
+                batches.append(batch)
+        gone = sum(batch.rows for batch in batches)
+        known = 0
+        for rows in sides.known_keys(tx, run) if gone else ():
+            known += rows.num_rows
+            if known > gone and run.mapping.deletes.guard * known >= gone:
+                break
+    return Gone(tuple(batches), known)
+
+
+def _ours(run: Opened, tx: Transaction, keys: pa.Array[Any]) -> pa.Array[Any]:
+    """Those of the source's keys whose records are known to have come from it."""
+    here = np.zeros(len(keys), np.bool_)
+    if run.spec.ledger:
+        rows = tx.ledger_fetch(keys)
+        not_gone = (rows["gone"].to_numpy() & SOURCE_GONE) == 0
+        here[rows.column(ROW).to_numpy()[not_gone]] = True
+    else:
+        found = tx.fetch(target_keys(run, decode_key(keys, run.source_key))).rows
+        here[found.column(ROW).to_numpy()] = True
+    return arrow.keep(keys, here)
 
 
 def find(run: Opened, shape: Shape) -> Gone:

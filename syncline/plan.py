@@ -101,18 +101,21 @@ def plan(
         )
         mode: Mode = "full" if full or rebased or no_delta else "delta"
         try:
-            _read(run, terms, document, mode, report, limit)
+            told = _read(run, terms, document, mode, report, limit)
         except CheckpointVoid as void:
             report.stopped = report.stopped or f"the checkpoint can't be continued from: {void}"
-            _read(run, terms, document, "full", report, limit)
+            told = _read(run, terms, document, "full", report, limit)
         if run.sees_gone and run.bound.target_info is not None:
-            _gone(run, terms, report, limit)
+            _gone(run, terms, report, limit, told)
         return report
 
 
 def _read(
     run: Opened, terms: Terms, document: Document, mode: Mode, report: PlanReport, limit: int
-) -> None:
+) -> list[pa.Array[Any]] | None:
+    """Judge what the run would read. Gives the keys that the read itself says are gone, if it tells
+    them all.
+    """
     report.mode = mode
     since = document.checkpoint.position if mode == "delta" and document.checkpoint else None
     after = document.unfinished.after if mode == "full" and document.unfinished else None
@@ -121,20 +124,33 @@ def _read(
         run.bound.mapper() as mapper,
     ):
         report.guarantee, report.why = read.guarantee.level, read.guarantee.why
+        told: list[pa.Array[Any]] = []
         for one in pages(
             read.batches(), mapper, terms.shape, run.source_key, sees_gone=run.sees_gone
         ):
             report.read += one.read
             _judge(run, terms, one.batch, report, limit)
+            told += [one.gone] if one.gone is not None else []
+        return told if mode == "delta" and gone.told_by(read.guarantee, document) else None
 
 
-def _gone(run: Opened, terms: Terms, report: PlanReport, limit: int) -> None:
+def _gone(
+    run: Opened,
+    terms: Terms,
+    report: PlanReport,
+    limit: int,
+    told: list[pa.Array[Any]] | None,
+) -> None:
     """What would be deleted, or contested, because the source has it no more."""
     if report.mode == "delta" and run.mapping.deletes.reconcile != "always":
         return
-    why = sides.why_keys_travel(run)
-    report.keys = f"by all keys: {why}" if why else "by checksums of keys"
-    found = gone.find(run, terms.shape)
+    if told is not None:
+        report.keys = "by the source's change stream"
+        found = gone.told(run, terms.shape, told)
+    else:
+        why = sides.why_keys_travel(run)
+        report.keys = f"by all keys: {why}" if why else "by checksums of keys"
+        found = gone.find(run, terms.shape)
     for batch in found.batches:
         _judge(run, terms, batch, report, limit)
     try:

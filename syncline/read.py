@@ -11,7 +11,7 @@ import queue
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -39,6 +39,8 @@ class Page:
     position: str
     read: int
     bytes: int
+    gone: pa.Array[Any] | None = None
+    """Ledger keys that the read itself says are gone."""
 
 
 class _End:
@@ -150,7 +152,8 @@ def page(
         dead,
     )
     batch = _without_doubles(batch)
-    return Page(batch, read.position, read.records.num_rows, read.records.nbytes)
+    gone = encode_key(read.gone, source_key) if read.gone is not None else None
+    return Page(batch, read.position, read.records.num_rows, read.records.nbytes, gone)
 
 
 def _without_doubles(batch: Batch) -> Batch:

@@ -38,7 +38,7 @@ def our_keys(run: Opened, tx: Transaction) -> Side:
     digest = tx.ledger_digest() if run.spec.ledger else _target_keys(run)
     if digest is not None and not isinstance(digest, str):
         return digest
-    return Here(lambda: _known_keys(tx, run))
+    return Here(lambda: known_keys(tx, run))
 
 
 def why_keys_travel(run: Opened) -> str:
@@ -98,7 +98,8 @@ def _read_keys(run: Opened) -> Iterator[pa.Table]:
         yield _one_column(encode_key(keys, run.source_key))
 
 
-def _known_keys(tx: Transaction, run: Opened) -> Iterator[pa.Table]:
+def known_keys(tx: Transaction, run: Opened) -> Iterator[pa.Table]:
+    """The keys (`k`) of the records that came from the source, as far as we know, in batches."""
     if run.spec.ledger:
         for rows in tx.ledger_scan():
             here = (rows["gone"].to_numpy() & SOURCE_GONE) == 0

@@ -28,6 +28,8 @@ class Checkpoint:
     synced_at: str
     run_id: str
     guarantee: str = ""
+    reconciled: bool = False
+    """Whether the records that were gone from the source by then were settled, too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+import pyarrow as pa
 import structlog
 
 from syncline import decide, drift, gone, holds, ledger
@@ -101,6 +102,9 @@ class Syncing:
         self.queued: set[str] = set()
         self.letters: set[str] = set()
         self.guarantee = ""
+        self.gone: list[pa.Array[Any]] | None = None
+        """The ledger keys that a delta told are gone; None where keys are to be compared."""
+        self.reconciled = False
         self.patience = Patience(run_.retry_seconds, run_.gates)
         self._furthest = 0
         self.watch: Watch | None = None
@@ -154,6 +158,7 @@ class Syncing:
             and (mode == "full" or self.run.mapping.deletes.reconcile == "always")
         ):
             self.patience.call(lambda: gone.reconcile(self))
+            self.reconciled = gone.tells(self.run)
         if mode != "backfill":
             self._finish(horizon, self.lease.started.isoformat())
         if self.watch is not None:
@@ -204,6 +209,8 @@ class Syncing:
             spec, mode=mode, since=since, after=after, until=until, window=window
         ) as read:
             self.guarantee = read.guarantee.level
+            tells = mode == "delta" and gone.told_by(read.guarantee, self.document)
+            self.gone = [] if tells else None
             if mode != "full":
                 self._settle_pages(read, full=False)
                 return read.horizon
@@ -257,7 +264,10 @@ class Syncing:
                 compared=shape.ledger or not fresh,
                 busy=self.busy,
             ):
-                self._settle_page(page, full=full, fresh=fresh)
+                if page.gone is not None and self.gone is not None:
+                    self.gone.append(page.gone)
+                if page.read:
+                    self._settle_page(page, full=full, fresh=fresh)
                 if self.options.cancelled is not None and self.options.cancelled():
                     raise Cancelled(
                         f"{self.run.name} was cancelled after {self.read} records",
@@ -373,7 +383,9 @@ class Syncing:
 
         def work(tx: Transaction) -> Outcome:
             self.lease.forget_shards(tx)
-            self.document.checkpoint = Checkpoint(horizon, started, self.run_id, self.guarantee)
+            self.document.checkpoint = Checkpoint(
+                horizon, started, self.run_id, self.guarantee, self.reconciled
+            )
             self.document.unfinished = None
             drift.remember(self.run, self.document)
             return Outcome()

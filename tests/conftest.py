@@ -20,7 +20,7 @@ import pytest
 from hypothesis import settings
 
 from syncline.testing import servers
-from syncline.testing.servers import Kind, Server, Unavailable
+from syncline.testing.servers import Kind, Server, Unavailable, mongo_java
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -35,7 +35,10 @@ BROWSER = "chromium"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 NewDatabase = Callable[[str], str]
-"""Gives the URL of a new, empty database of a kind: postgres, mariadb, sqlite or mongo."""
+"""Gives the URL of a new, empty database of a kind: postgres, mariadb, sqlite, mongo, or a MongoDB
+that has change streams."""
+REPLICA_SET = "replica-set"
+"""A MongoDB that is one, or poses as one."""
 
 
 class Servers:
@@ -58,6 +61,13 @@ class Servers:
                 pytest.fail(f"SYNCLINE_REQUIRE names {kind}, but: {refusal}", pytrace=False)
             case refusal:
                 pytest.skip(f"no {kind}: {refusal}")
+
+    def replica_set(self) -> Server:
+        """Give a MongoDB server with change streams; where there is none, skip the test."""
+        try:
+            return mongo_java.replica_set(self.get("mongo"))
+        except Unavailable as refusal:
+            pytest.skip(f"no change streams: {refusal}")
 
     def tell(self, told: dict[str, list[str]]) -> None:
         """Take in what a session says it had: for each kind the server, or why there was none."""
@@ -257,8 +267,10 @@ def _databases(held: Servers, directories: pytest.TempPathFactory) -> Iterator[N
     def make(kind: str) -> str:
         if kind == "sqlite":
             return f"sqlite:///{directories.mktemp('sqlite') / 'database.sqlite'}"
-        known = next(each for each in KINDS if each == kind)
-        server = held.get(known)
+        if kind == REPLICA_SET:
+            server = held.replica_set()
+        else:
+            server = held.get(next(each for each in KINDS if each == kind))
         name = f"test_{secrets.token_hex(6)}"
         made.append((server, name))
         return server.fresh_database(name)

@@ -14,7 +14,7 @@ import pyarrow as pa
 from syncline.record import Misfit, Type
 
 Mode = Literal["full", "delta", "backfill"]
-DeltaBy = Literal["xmin", "timestamp", "none"]
+DeltaBy = Literal["xmin", "stream", "timestamp", "none"]
 Level = Literal["exact", "bounded", "none"]
 Mask = npt.NDArray[np.bool_]
 
@@ -96,6 +96,9 @@ class Guarantee:
 
     level: Level
     why: str
+    tells_gone: bool = False
+    """Whether a delta also tells which records are gone (`SourceBatch.gone`); else keys are
+    compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +170,14 @@ class SourceBatch:
     """Some records of a read, in the order of the read.
 
     `position` is opaque text: a later read of the same mode with `after=position` goes on just past
-    this batch.
+    this batch. `gone` are source keys that were there once and of which a read in this delta's
+    snapshot, or a newer one, found no record; `records` may then be empty.
     """
 
     records: pa.Table
     misfits: tuple[Misfit, ...]
     position: str
+    gone: pa.Table | None = None
 
 
 # --- writing ---

@@ -41,6 +41,7 @@ GUARANTEES: Final[Mapping[DeltaBy, Guarantee]] = {
     "timestamp": Guarantee(
         "bounded", "a row written with a cursor below the largest one seen is missed"
     ),
+    "stream": Guarantee("none", "there is no change stream here"),
     "none": Guarantee("none", "only a full read sees every change"),
 }
 """What a delta promises, by how it is told what changed."""

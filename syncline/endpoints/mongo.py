@@ -1,6 +1,7 @@
 """The MongoDB endpoint: collections as tables, dotted paths as columns.
 
-Full and backfill reads page by `_id` (`mongo_pages`); a delta goes by a cursor (`watermark.mongo`).
+Full and backfill reads page by `_id` (`mongo_pages`); a delta goes by the change stream
+(`watermark.mongo_stream`) or by a cursor (`watermark.mongo`).
 On a replica set or a cluster, rows, ledger and state commit in one transaction; on a standalone
 server each call is durable by itself, and `Transaction.atomic` says so.
 """
@@ -25,6 +26,7 @@ from syncline.endpoints.base import (
     TargetSpec,
 )
 from syncline.endpoints.digest import Digest, DigestSpec
+from syncline.endpoints.mongo_changes import ChangesRead
 from syncline.endpoints.mongo_connection import Connection, Document, Documents, Tls
 from syncline.endpoints.mongo_describe import describe, identity, object_id_paths, sample
 from syncline.endpoints.mongo_documents import Documents as TargetDocuments
@@ -41,6 +43,7 @@ from syncline.endpoints.mongo_values import fits, is_date
 from syncline.endpoints.mongo_writes import Direct, InTransaction
 from syncline.errors import InputError
 from syncline.record import Misfit, Type
+from syncline.watermark import mongo_stream
 from syncline.watermark.mongo import guarantee
 
 _DUPLICATES_SHOWN: Final = 5
@@ -84,6 +87,7 @@ class MongoEndpoint:
             pool_size=pool_size,
         )
         self._known_object_ids: dict[tuple[str, ...], frozenset[str]] = {}
+        self._streams: dict[str, str] = {}
 
     # --- what is there ---
 
@@ -112,13 +116,21 @@ class MongoEndpoint:
         del since
         return Pulse(self._connection.now()) if spec.by == "timestamp" else None
 
-    def best_delta(self, info: TableInfo, cursor: str | None) -> DeltaBy:  # noqa: ARG002
-        """Give `timestamp` where there is a cursor: nothing else tells what changed."""
+    def best_delta(self, info: TableInfo, cursor: str | None) -> DeltaBy:
+        """Give `stream` where the server gives us one, else `timestamp` where there is a cursor."""
+        if not self._without_stream(info.name):
+            return "stream"
         return "timestamp" if cursor else "none"
 
     def guarantee(self, spec: ReadSpec) -> Guarantee:
-        """Give what a delta promises: bounded by a cursor, else nothing."""
-        return guarantee(spec)
+        """Give what a delta promises: exact by a stream, bounded by a cursor, else nothing."""
+        if spec.by != "stream":
+            return guarantee(spec)
+        key = KeyPaths({path: spec.columns[path] for path in spec.key})
+        if not (key.is_id or key.is_in_id):
+            return mongo_stream.WITHOUT_KEYS
+        options = self._connection.listed().get(spec.table, {}).get("options", {})
+        return mongo_stream.CAPPED if options.get("capped") else mongo_stream.EXACT
 
     def close(self) -> None:
         """Give back every connection."""
@@ -136,8 +148,17 @@ class MongoEndpoint:
         after: str | None = None,
         until: str | None = None,
         window: Range | None = None,
-    ) -> MongoRead:
+    ) -> MongoRead | ChangesRead:
         """Open a read; see `base.Source.read`. Not a snapshot: see `mongo_pages`."""
+        if spec.by == "stream" and mode == "delta":
+            return ChangesRead(
+                self._connection,
+                spec,
+                since=since,
+                after=after,
+                identity=self._identity(spec.table),
+                guarantee=self.guarantee(spec),
+            )
         return MongoRead(
             self._connection,
             spec,
@@ -148,6 +169,7 @@ class MongoEndpoint:
             window=window,
             identity=self._identity(spec.table),
             has_object_ids=lambda path: bool(self._object_ids(spec.table, [path])),
+            guarantee=self.guarantee(spec),
         )
 
     @reporting()
@@ -166,9 +188,11 @@ class MongoEndpoint:
         for row, values in enumerate(key.asked(keys)):
             rows.setdefault(values, []).append(row)
         found: list[tuple[int, Document]] = []
-        for where in key.filters(keys):
-            for document in collection.find(where, projection(spec.columns)):
-                found += [(row, document) for row in rows.get(key.of(document) or (), [])]
+        wanted = projection(spec.columns)
+        with self._connection.causal() as session:
+            for where in key.filters(keys):
+                for document in collection.find(where, wanted, session=session):
+                    found += [(row, document) for row in rows.get(key.of(document) or (), [])]
         found.sort(key=lambda each: each[0])
         arrays, misfits = source_columns([document for _, document in found], spec.columns)
         arrays[ROW] = pa.array([row for row, _ in found], pa.int32())
@@ -177,16 +201,13 @@ class MongoEndpoint:
     def keys(self, spec: ReadSpec) -> Iterator[pa.Table]:
         """Give every key, in batches; a document whose key does not fit its type has none."""
         types = {path: spec.columns[path] for path in spec.key}
-        pages = Pages(
-            self._existing(spec.table),
-            {},
-            projection(types),
-            spec.batch_rows,
-            spec.batch_bytes,
-        )
-        for documents in pages.after():
-            arrays, _ = source_columns(documents, types)
-            yield pa.table(arrays).drop_null()
+        collection = self._existing(spec.table)
+        with self._connection.causal() as session:
+            wanted = projection(types)
+            pages = Pages(collection, {}, wanted, spec.batch_rows, spec.batch_bytes, session)
+            for documents in pages.after():
+                arrays, _ = source_columns(documents, types)
+                yield pa.table(arrays).drop_null()
 
     def digest(self, spec: DigestSpec) -> Digest | str:  # noqa: ARG002
         """See `base.Source.digest`."""
@@ -275,6 +296,13 @@ class MongoEndpoint:
         self._connection.collection(ledger_name(spec.mapping)).drop()
 
     # --- within ---
+
+    def _without_stream(self, table: str) -> str:
+        """Say why there is no change stream; the server is asked once."""
+        if table not in self._streams:
+            catalogue = self._connection.listed().get(table, {})
+            self._streams[table] = mongo_stream.missing(self._connection, table, catalogue)
+        return self._streams[table]
 
     def _existing(self, table: str) -> Documents:
         self._identity(table)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+import threading
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Final, Literal, TypeAlias
@@ -13,7 +15,9 @@ import bson
 from bson.binary import UuidRepresentation
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.raw_bson import RawBSONDocument
+from bson.timestamp import Timestamp
 from pymongo import MongoClient, ReadPreference, WriteConcern
+from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import InvalidURI, OperationFailure, PyMongoError
@@ -67,6 +71,8 @@ class Connection:
             raise InputError(
                 "the connection's URL names no database", hint="mongodb://HOST/DATABASE"
             )
+        self._seen: Timestamp | None = None
+        self._seeing = threading.Lock()
         options: dict[str, Any] = dict(_tls_options(url, tls))
         if statement_timeout:
             # Not timeoutMS: the driver takes that for the time to find a server, too, and a server
@@ -123,6 +129,27 @@ class Connection:
     def transactional(self) -> bool:
         """Whether transactions over several documents can be had."""
         return self.replicated and self.greeting.get("logicalSessionTimeoutMinutes") is not None
+
+    def saw(self, at: Timestamp | None) -> None:
+        """Remember a time at which something was seen: `causal` reads are then not behind it."""
+        with self._seeing:
+            if at is not None and (self._seen is None or at > self._seen):
+                self._seen = at
+
+    @contextmanager
+    def causal(self) -> Generator[ClientSession | None]:
+        """Give a session whose reads, whoever answers, see all that was seen before.
+
+        It is None until `saw` was told of something, and where the server has no sessions: one
+        server alone is never behind itself.
+        """
+        if self._seen is None or self.greeting.get("logicalSessionTimeoutMinutes") is None:
+            yield None
+            return
+        with self.client.start_session(causal_consistency=True) as session:
+            session.advance_operation_time(self._seen)
+            yield session
+            self.saw(session.operation_time)
 
     @property
     def max_document(self) -> int:

@@ -25,6 +25,7 @@ from bson.min_key import MinKey
 from bson.objectid import ObjectId
 from bson.regex import Regex
 from bson.timestamp import Timestamp
+from pymongo.client_session import ClientSession
 
 from syncline.endpoints.mongo_connection import OPTIONS, Document, Documents
 from syncline.endpoints.mongo_errors import reporting
@@ -71,6 +72,7 @@ class Pages:
     rows: int
     size: int
     """Bytes of BSON at which a page ends early; one answer of the server may pass it."""
+    session: ClientSession | None = None
 
     def between(self, last: object, until: object) -> Iterator[list[Document]]:
         """Give the pages that follow `last`, up to and with the document whose `_id` is `until`."""
@@ -127,6 +129,7 @@ class Pages:
             sort=[("_id", 1)],
             limit=self.rows,
             batch_size=min(self.rows, _ANSWER_ROWS),
+            session=self.session,
         )
         with closing(cursor):
             for answer in cursor:

@@ -8,8 +8,9 @@ from typing import Any, Final, Self, cast
 
 import pyarrow as pa
 from bson import json_util
+from pymongo.client_session import ClientSession
 
-from syncline.endpoints.base import Comparison, Mode, Range, ReadSpec, SourceBatch
+from syncline.endpoints.base import Comparison, Guarantee, Mode, Range, ReadSpec, SourceBatch
 from syncline.endpoints.fit import parse_text, to_arrow
 from syncline.endpoints.mongo_connection import Connection, Document
 from syncline.endpoints.mongo_errors import reporting
@@ -18,8 +19,8 @@ from syncline.endpoints.mongo_paths import projection, source_columns
 from syncline.endpoints.mongo_values import encode_column
 from syncline.errors import CheckpointVoid, InputError
 from syncline.record import Type
-from syncline.watermark import dump
-from syncline.watermark.mongo import Cursor, cursor_of, guarantee, largest, start_of, take
+from syncline.watermark import dump, mongo_stream
+from syncline.watermark.mongo import Cursor, cursor_of, largest, start_of, take
 
 _EXACTLY: Final = json_util.CANONICAL_JSON_OPTIONS.with_options(
     tz_aware=True, uuid_representation=4
@@ -49,6 +50,7 @@ class MongoRead:
         window: Range | None,
         identity: Mapping[str, str],
         has_object_ids: Callable[[str], bool],
+        guarantee: Guarantee,
     ) -> None:
         self._connection, self._spec, self._mode = connection, spec, mode
         self._has_object_ids = has_object_ids
@@ -60,7 +62,7 @@ class MongoRead:
         if after is not None:
             self._at, self._last = _position_of(after)
         self._end = None if until is None else _position_of(until)
-        self.guarantee = guarantee(spec)
+        self.guarantee = guarantee
 
     def __enter__(self) -> Self:
         return self
@@ -75,6 +77,10 @@ class MongoRead:
 
     def batches(self) -> Iterator[SourceBatch]:
         """Give the documents, a page a batch."""
+        with self._connection.causal() as session:
+            yield from self._pages(session)
+
+    def _pages(self, session: ClientSession | None) -> Iterator[SourceBatch]:
         last = self._last
         for number in range(self._at, len(self._passes)):
             pages = Pages(
@@ -83,6 +89,7 @@ class MongoRead:
                 projection(self._spec.columns),
                 self._spec.batch_rows,
                 self._spec.batch_bytes,
+                session,
             )
             end = self._end
             for documents in pages.between(last, end[1]) if end else pages.after(last):
@@ -94,7 +101,7 @@ class MongoRead:
     def _find_cursor(self, window: Range | None) -> Cursor | None:
         spec = self._spec
         if spec.by == "xmin":
-            raise InputError("mongodb has no xmin", hint="set `delta: {by: timestamp, cursor: ..}`")
+            raise InputError("mongodb has no xmin", hint="set `delta: {by: stream}`, or a cursor")
         if spec.cursor is None:
             if spec.by == "timestamp" or (window is not None and window.by == "cursor"):
                 raise InputError(f"collection {spec.table}: a read by timestamp needs a cursor")
@@ -102,6 +109,9 @@ class MongoRead:
         return cursor_of(spec.cursor, spec.columns[spec.cursor])
 
     def _take(self, since: str | None, identity: Mapping[str, str]) -> str:
+        if self._spec.by == "stream":
+            at = mongo_stream.take(self._connection, self._spec.table)
+            return mongo_stream.Position(at).dump(identity)
         if self._cursor is None or self._spec.by != "timestamp":
             return dump("none", {"identity": dict(identity)})
         return take(self._connection, self._spec.table, self._cursor, since, identity)

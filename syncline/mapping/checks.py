@@ -112,6 +112,12 @@ def check_delta(
     if delta.by == "xmin" and source.best_delta(info, None) != "xmin":
         what = "a view" if info.is_view else source.product
         yield mapping.problem(("delta", "by"), f"{what} has no xmin: `by: timestamp` with a cursor")
+    if delta.by == "stream" and source.best_delta(info, None) != "stream":
+        message = (
+            f"{info.name} has no change stream: a collection of a MongoDB replica set or cluster"
+            " has one, for a role that may read it"
+        )
+        yield mapping.problem(("delta", "by"), message)
     if delta.by == "timestamp" and source.best_delta(info, cursor) == "none":
         message = f"{info.name} can't tell by `{cursor}` what changed"
         yield mapping.problem(("delta", "by"), message)

@@ -128,6 +128,8 @@ def _delta(source: Source, info: TableInfo) -> Iterator[str]:
     by = source.best_delta(info, cursor)
     if by == "xmin":
         yield "delta: {by: xmin}  # exact; the default here"
+    elif by == "stream":
+        yield "delta: {by: stream}  # exact; the default here"
     elif by == "timestamp" and cursor:
         yield f"delta: {{by: timestamp, cursor: {scalar(cursor)}}}  # each change must move it"
     else:

@@ -87,7 +87,7 @@ class Lookup(Strict):
 class Delta(Strict):
     """How a delta tells what changed."""
 
-    by: Literal["xmin", "timestamp", "none"] | None = Field(
+    by: Literal["xmin", "stream", "timestamp", "none"] | None = Field(
         None, description="The default is the best the source can do."
     )
     cursor: str | None = Field(None, description="The source column that grows with each change.")

@@ -61,7 +61,7 @@ _BSON: Final[Mapping[str, str]] = {
     "decimal": "number",
     "text": "string",
 }
-_ALLOW: Final = "syncline run NAME --full --allow other-database, once it is the one you mean"
+ALLOW: Final = "syncline run NAME --full --allow other-database, once it is the one you mean"
 _EXACTLY: Final = json_util.CANONICAL_JSON_OPTIONS.with_options(tz_aware=True)
 
 
@@ -143,13 +143,7 @@ def start_of(
     """
     facts = load(since, "timestamp")
     then = cast("dict[str, str]", facts.get("identity") or {})
-    was, now = then.get("replica_set"), identity.get("replica_set")
-    if was and now and was != now:
-        raise GuardStopped(
-            "other-database",
-            f"this is another database: its replica set is {now}, the checkpoint's was {was}",
-            hint=_ALLOW,
-        )
+    check_replica_set(then, identity)
     if facts.get("cursor") != cursor.path:
         raise CheckpointVoid(f"the checkpoint is of the cursor {facts.get('cursor')}")
     if then != dict(identity):
@@ -158,10 +152,21 @@ def start_of(
                 "other-database",
                 "the source went back in time, as by a restored backup: the collection was made "
                 f"again, and its largest {cursor.path} is {latest}, before the checkpoint's",
-                hint=_ALLOW,
+                hint=ALLOW,
             )
         raise CheckpointVoid("the collection is not the one of the checkpoint: it was made again")
     return _value(facts["at"])
+
+
+def check_replica_set(then: Mapping[str, str], identity: Mapping[str, str]) -> None:
+    """Raise GuardStopped where the collection is of another replica set than the checkpoint's."""
+    was, now = then.get("replica_set"), identity.get("replica_set")
+    if was and now and was != now:
+        raise GuardStopped(
+            "other-database",
+            f"this is another database: its replica set is {now}, the checkpoint's was {was}",
+            hint=ALLOW,
+        )
 
 
 def _is_before(now: Any, then: Any) -> bool:

@@ -9,7 +9,7 @@ from typing import Protocol
 import pytest
 
 from tests.attack.writers import Hand
-from tests.conftest import NewDatabase
+from tests.conftest import REPLICA_SET, NewDatabase
 from tests.integration.project_bench import FIELDS, ProjectBench, Side, person
 
 CURSOR = "delta: {cursor: updated_at}\n"
@@ -19,14 +19,16 @@ DELTA = {
     "timestamp": TIMESTAMP,
     "mariadb": CURSOR,
     "sqlite": CURSOR,
-    "mongo": CURSOR,
+    "mongo": TIMESTAMP,
+    "stream": "",
 }
 """How each watermark is asked for in a mapping."""
 
 
 def product(watermark: str) -> str:
     """The database whose watermark it is."""
-    return "postgres" if watermark in {"xmin", "timestamp"} else watermark
+    known = {"xmin": "postgres", "timestamp": "postgres", "stream": "mongo"}
+    return known.get(watermark, watermark)
 
 
 class Make(Protocol):
@@ -57,8 +59,9 @@ def make(new_database: NewDatabase, tmp_path: Path) -> Iterator[Make]:
         fields: str = FIELDS,
     ) -> ProjectBench:
         kind = product(watermark)
+        url = new_database(REPLICA_SET if watermark == "stream" else kind)
         here, there = (
-            Side(kind, new_database(kind), "people"),
+            Side(kind, url, "people"),
             Side(target, new_database(target), "people_copy"),
         )
         sides.extend((here, there))

@@ -39,6 +39,7 @@ TARGETS = {
     "mariadb": "mongo",
     "sqlite": "postgres",
     "mongo": "sqlite",
+    "stream": "postgres",
 }
 COMMITS = {"postgres": b"COMMIT\x00", "mariadb": b"\x03COMMIT"}
 TERMINATE = {

@@ -12,6 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -227,10 +228,14 @@ class Application:
 
 
 class Documents:
-    """A MongoDB application: its own clock stamps, and the write shows some time later."""
+    """A MongoDB application: its own clock stamps, and the write shows some time later.
 
-    def __init__(self, side: Side, number: int, *, seed: int) -> None:
-        self.side = side
+    `exact` also lets it write what only a change stream can find: stamps of the past, edits that
+    leave their clock, deletes, and documents that come back.
+    """
+
+    def __init__(self, side: Side, number: int, *, exact: bool, seed: int) -> None:
+        self.side, self.exact = side, exact
         self.chance = random.Random(seed + number)  # noqa: S311 - what it does is no secret
         self._new = itertools.count((number + 1) * 1_000_000)
         self.keys: list[int] = []
@@ -247,7 +252,28 @@ class Documents:
         else:
             key = self.chance.choice(self.keys)
             self.side.documents.update_one({"_id": key}, {"$set": fields})
+        if self.exact:
+            self.written += self._unseen()
         self.written += 1
+
+    def _unseen(self) -> int:
+        """What no cursor tells of."""
+        documents, key = self.side.documents, self.chance.choice(self.keys)
+        name = f"v{next(NUMBERS)}"
+        past = now() - timedelta(hours=self.chance.randint(1, 48))
+        choice = self.chance.choice(["edit", "import", "restore", "delete", "back"])
+        if choice == "edit":
+            documents.update_one({"_id": key}, {"$set": {"name": name}})
+        elif choice == "import":
+            self.keys.append(next(self._new))
+            documents.insert_one({"_id": self.keys[-1], "name": name, "updated_at": past})
+        elif choice == "restore":
+            documents.replace_one({"_id": key}, {"name": name, "updated_at": past}, upsert=True)
+        else:
+            documents.delete_one({"_id": key})
+            if choice == "back":
+                documents.insert_one({"_id": key, "name": name, "updated_at": past})
+        return 1
 
 
 class Crowd:

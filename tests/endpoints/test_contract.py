@@ -16,6 +16,7 @@ pytest.register_assert_rewrite(
 
 from syncline.endpoints.base import Endpoint  # noqa: E402
 from syncline.testing import MemoryEndpoint  # noqa: E402
+from tests.conftest import REPLICA_SET  # noqa: E402
 from tests.endpoints.contract import Contract  # noqa: E402
 from tests.endpoints.contract_bench import Bench  # noqa: E402
 
@@ -25,10 +26,17 @@ ENDPOINTS = {
     "postgres": ("syncline.endpoints.postgres", "PostgresEndpoint"),
     "mariadb": ("syncline.endpoints.mysql", "MysqlEndpoint"),
     "mongo": ("syncline.endpoints.mongo", "MongoEndpoint"),
+    REPLICA_SET: ("syncline.endpoints.mongo", "MongoEndpoint"),
 }
 
 
-@pytest.fixture(scope="module", params=ENDPOINTS)
+# What a replica set adds is its deltas; the rest of the contract is the same code as before.
+SLOW = {REPLICA_SET: [pytest.mark.slow, pytest.mark.mongo]}
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(each, marks=SLOW.get(each, [])) for each in ENDPOINTS]
+)
 def endpoint(
     request: pytest.FixtureRequest, new_module_database: Callable[[str], str]
 ) -> Iterator[Endpoint]:

@@ -6,14 +6,30 @@ import de.bwaldvogel.mongo.backend.IndexKey;
 import de.bwaldvogel.mongo.backend.memory.MemoryBackend;
 import de.bwaldvogel.mongo.backend.memory.MemoryDatabase;
 import de.bwaldvogel.mongo.backend.memory.index.MemoryUniqueIndex;
+import de.bwaldvogel.mongo.bson.BsonTimestamp;
 import de.bwaldvogel.mongo.bson.Document;
+import de.bwaldvogel.mongo.oplog.Oplog;
+import io.netty.channel.Channel;
+import java.net.InetSocketAddress;
 import java.util.List;
 
-/** Serves mongo-java-server on 127.0.0.1 under the version numbers that current drivers ask for. */
+/**
+ * Serves mongo-java-server on 127.0.0.1 under the version numbers that current drivers ask for.
+ *
+ * <p>A second server, with data of its own, poses as a replica set of one member, which has change
+ * streams. It is there once a client of the first has asked for it by the command replicaSetPort.
+ */
 public final class Launcher {
+    private static Integer replicaSetPort;
+
     public static void main(String[] arguments) {
+        new MongoServer(new Backend().version(version()))
+                .bind("127.0.0.1", Integer.parseInt(arguments[0]));
+    }
+
+    private static MongoVersion version() {
         // Its own MONGO_5_0 announces wire version 8; pymongo talks to 9 and later.
-        MongoVersion version = new MongoVersion() {
+        return new MongoVersion() {
             @Override
             public List<Integer> getVersionArray() {
                 return List.of(5, 0, 0);
@@ -24,14 +40,54 @@ public final class Launcher {
                 return 13;
             }
         };
-        new MongoServer(new Backend().version(version))
-                .bind("127.0.0.1", Integer.parseInt(arguments[0]));
     }
 
-    private static final class Backend extends MemoryBackend {
+    private static synchronized int replicaSetPort() {
+        if (replicaSetPort == null) {
+            MongoServer server = new MongoServer(new ReplicaSet().version(version()));
+            server.enableOplog();
+            server.bind(new InetSocketAddress("127.0.0.1", 0));
+            replicaSetPort = server.getLocalAddress().getPort();
+        }
+        return replicaSetPort;
+    }
+
+    private static class Backend extends MemoryBackend {
         @Override
         public MemoryDatabase openOrCreateDatabase(String name) {
             return new Database(name, getCursorRegistry());
+        }
+
+        @Override
+        public Document handleCommand(Channel channel, String db, String command, Document query) {
+            if (command.equals("replicaSetPort")) {
+                return new Document("port", replicaSetPort()).append("ok", 1.0);
+            }
+            return super.handleCommand(channel, db, command, query);
+        }
+    }
+
+    /** Says of itself and of every answer what a replica set says; it has no sessions. */
+    private static final class ReplicaSet extends Backend {
+        @Override
+        protected Oplog createOplog() {
+            return new ChangeLog(getCursorRegistry());
+        }
+
+        @Override
+        public Document handleCommand(Channel channel, String db, String command, Document query) {
+            Document answer = super.handleCommand(channel, db, command, query);
+            BsonTimestamp now = ((ChangeLog) oplog).now();
+            if (command.equalsIgnoreCase("isMaster")) {
+                answer.put("setName", "stand-in");
+                answer.put("lastWrite", new Document("majorityWriteDate", answer.get("localTime")));
+            }
+            if (answer.get("cursor") instanceof Document) {
+                Document cursor = (Document) answer.get("cursor");
+                ChangeLog.mark(cursor, getCursorRegistry());
+            }
+            answer.put("operationTime", now);
+            return answer;
         }
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -26,6 +27,12 @@ def version(url: str) -> tuple[str, str]:
         case _:
             told = _mysql(url, "SELECT version()")
             return ("MariaDB" if "MariaDB" in told else "MySQL"), told
+
+
+def command(url: str, name: str) -> Mapping[str, Any]:
+    """Run a command without arguments on a MongoDB server's `admin`, and give the answer."""
+    with _mongo(url) as client:
+        return client.admin.command(name)
 
 
 def create(url: str, name: str) -> None:

@@ -1,6 +1,7 @@
 """mongo-java-server, a stand-in for MongoDB in memory, fetched by Maven and run by Java.
 
-It lacks transactions, change streams and more; see `docs/decisions.md` for what it proves.
+It lacks transactions, sessions and more; see `docs/decisions.md` for what it proves. Beside the
+standalone server that it is, the same process serves one that poses as a replica set.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import signal
 import tempfile
 from pathlib import Path
 
+from syncline.testing.servers import databases
 from syncline.testing.servers.process import Launch, make_home, prepare
-from syncline.testing.servers.server import Unavailable
+from syncline.testing.servers.server import Server, Unavailable
 
 HOW = "mongo-java-server 1.47.0, a stand-in in memory"
 
@@ -41,9 +43,26 @@ def launch(root: Path, name: str, port: int, password: str, *, durable: bool) ->
     )
 
 
+def replica_set(server: Server) -> Server:
+    """Give a MongoDB server that has change streams: this one, or the stand-in's other one.
+
+    Raises:
+        Unavailable: this one is a standalone server.
+    """
+    hello = databases.command(server.url, "isMaster")
+    if hello.get("setName") or hello.get("msg") == "isdbgrid":
+        return server
+    if server.how != HOW:
+        raise Unavailable(f"{server} is no replica set")
+    port = int(databases.command(server.url, "replicaSetPort")["port"])
+    url = f"mongodb://127.0.0.1:{port}/test?directConnection=true"
+    how = f"{HOW}, posing as a replica set"
+    return Server(url, server.product, server.version, how, server.pid)
+
+
 def _classes() -> Path:
     """Give the directory with the jars and the compiled launcher; make it when there is none."""
-    sources = [_HERE / "pom.xml", _HERE / "Launcher.java"]
+    sources = [_HERE / name for name in ("pom.xml", "Launcher.java", "ChangeLog.java")]
     digest = hashlib.blake2b(b"".join(file.read_bytes() for file in sources), digest_size=6)
     place = _cache() / f"mongo-java-server-{digest.hexdigest()}"
     if place.exists():
@@ -62,7 +81,7 @@ def _classes() -> Path:
             user=None,
         )
         prepare(
-            (compiler, "-cp", f"{unfinished}/*", "-d", str(unfinished), str(sources[1])),
+            (compiler, "-cp", f"{unfinished}/*", "-d", str(unfinished), *map(str, sources[1:])),
             cwd=Path(work),
             user=None,
         )
