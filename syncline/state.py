@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from syncline.baseline import Layout
 from syncline.endpoints.base import Column, StateRow, Target, TargetSpec
+from syncline.errors import InputError
 
 NOT_NULL: Final = " not null"
 
@@ -92,13 +93,18 @@ class Document:
 
     @classmethod
     def load(cls, text: str) -> Document:
-        """The document of that JSON text; the empty text is a new mapping."""
+        """The document of that JSON text; the empty text is a new mapping.
+
+        Raises InputError for what a newer syncline wrote: to write it back without what is not
+        understood would lose it.
+        """
         if not text:
             return cls()
-        raw: dict[str, Any] = json.loads(text)
+        raw: dict[str, Any] = _understood(cls, json.loads(text))
+        checkpoint, unfinished = raw["checkpoint"], raw["unfinished"]
         return cls(
-            checkpoint=Checkpoint(**raw["checkpoint"]) if raw["checkpoint"] else None,
-            unfinished=Unfinished(**raw["unfinished"]) if raw["unfinished"] else None,
+            checkpoint=Checkpoint(**_understood(Checkpoint, checkpoint)) if checkpoint else None,
+            unfinished=Unfinished(**_understood(Unfinished, unfinished)) if unfinished else None,
             layouts=[tuple((n, d, t) for n, d, t in layout) for layout in raw["layouts"]],
             digest=raw["digest"],
             key_digest=raw["key_digest"],
@@ -110,6 +116,18 @@ class Document:
             shards=raw.get("shards", 0),
             tally=raw.get("tally", {}),
         )
+
+
+def _understood(
+    kind: type[Document | Checkpoint | Unfinished], raw: dict[str, Any]
+) -> dict[str, Any]:
+    more = raw.keys() - {one.name for one in fields(kind)}
+    if more:
+        raise InputError(
+            f"the mapping's state in the target is of a newer syncline: {', '.join(sorted(more))}",
+            hint="upgrade syncline: pip install --upgrade syncline",
+        )
+    return raw
 
 
 def utc_now() -> str:
