@@ -2,7 +2,8 @@
 
 `drift:` in the mapping says: `ignore` says nothing, `warn` tells every change and goes on, `stop`
 (the default) tells every change and stops before the first write where a column that is read or
-written has another type, `evolve` is `stop`, but a new column of the source becomes a field.
+written has another type, `evolve` is `stop`, but a new column of the source becomes a field, and
+where one became wider so does the target's (`syncline.evolve`).
 """
 
 from __future__ import annotations
@@ -38,7 +39,13 @@ _WIDER: Final = (
     ("date", "timestamp without time zone"),
 )
 """Native types, each of which holds what those before it hold."""
-_LENGTHLESS: Final = {"character varying", "varchar", "numeric", "decimal", "text"}
+_LENGTHLESS: Final = {
+    "character varying", "varchar", "numeric", "decimal", "text", "time without time zone",
+    "timestamp without time zone", "timestamp with time zone",
+}  # fmt: skip
+"""Native types that hold most where no numbers are given."""
+_SHORTEST: Final = {"time", "datetime", "timestamp"}
+"""Those of MySQL and MariaDB that have no fraction of a second where no number is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +107,8 @@ def type_change(was: str, now: str) -> Literal["narrowed", "widened", "changed"]
     """How one native type became another, as far as their names tell."""
     base_was, numbers_was = _parts(was)
     base_now, numbers_now = _parts(now)
+    if base_was == base_now and base_was in _SHORTEST:
+        numbers_was, numbers_now = numbers_was or (0,), numbers_now or (0,)
     if base_was == base_now:
         if base_was in _LENGTHLESS and bool(numbers_was) != bool(numbers_now):
             return "widened" if numbers_was else "narrowed"
@@ -148,7 +157,13 @@ def check(run: Opened, document: Document, allow: frozenset[str]) -> None:
     drifted = found(run, document)
     for each in drifted:
         log.warning("the schema drifted", what=str(each), used=each.used)
-    stops = [str(each) for each in drifted if each.stops]
+    from syncline import evolve  # which looks for drift, as this module does
+
+    stops = [
+        str(each)
+        for each in drifted
+        if each.stops and not (policy == "evolve" and evolve.bears(run, each))
+    ]
     if stops and policy != "warn" and "schema" not in allow:
         raise GuardStopped(
             "schema",

@@ -53,6 +53,10 @@ class Lease:
         """The mapping's name."""
         return self._spec.mapping
 
+    def writes(self, spec: TargetSpec) -> None:
+        """From now on its transactions are of this spec: a column of the target was widened."""
+        self._spec = spec
+
     @contextmanager
     def transaction(self) -> Generator[Transaction]:
         """A transaction that is ours to write in: the state row is locked and still has our epoch.

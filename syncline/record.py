@@ -27,6 +27,8 @@ PLAIN_DIGITS: Final = 1000
 """Past so many digits a decimal is written with its exponent: 1E+999999 would be a megabyte."""
 
 FINGERPRINT_ALGORITHM: Final = "xxh3-64/1"
+_ALIKE: Final = ({"smallint", "integer", "bigint"}, {"real", "double"})
+"""Types whose equal values have equal fingerprints."""
 NULL_FINGERPRINT: Final = 0x6E756C6C
 """The fingerprint of NULL."""
 
@@ -235,12 +237,16 @@ def fingerprints(
 def same_fingerprints(one: str, other: str) -> bool:
     """Whether equal values of these two types, as text, have equal fingerprints.
 
-    Whole numbers of any width and texts of any length have; else the types have to be the same.
+    Whole numbers of any width, floats, texts of any length, times of any fraction, and decimals of
+    one scale have; else the types have to be the same.
     """
     if one == other:
         return True
     a, b = parse_type(one), parse_type(other)
-    return (a.is_integer and b.is_integer) or (a.name == b.name == "text")
+    if a.name == b.name == "decimal":
+        bounded = not (a.is_unbounded_decimal or b.is_unbounded_decimal)
+        return bounded and (a.scale or 0) == (b.scale or 0)
+    return a.name == b.name or any({a.name, b.name} <= names for names in _ALIKE)
 
 
 def _with_nulls(

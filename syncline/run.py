@@ -140,6 +140,13 @@ class Opened:
         )
         return [(gate_to(f"{self.project.root}:{name}"), side.version) for name, side in sides]
 
+    def bound_again(self) -> Opened:
+        """The same, bound to what its databases are now. Raises MappingErrors."""
+        source, target = self.source, self.target
+        bound = bind(self.mapping, source=source, target=target, project=self.project)
+        run = _complete(self.project, self.mapping, bound, source, target, self.read.batch_rows)
+        return replace(run, evolved=self.evolved)
+
     @property
     def source_key(self) -> Mapping[str, Type]:
         """The source's key columns, in the order of the target's key."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from syncline import ledger, shards
+from syncline import evolve, ledger, shards
 from syncline.errors import LeaseHeld, RunFailed
 from syncline.run import Cancelled, RunOptions, RunSummary, opened
 from syncline.store.store import Store
@@ -66,7 +66,8 @@ def begin(
             run.target.prepare(run.spec)
             with ledger.lend(run.target, run.spec, run_id, is_over) as lease:
                 store.interrupt_others(run_id)
-                syncing = Syncing(run, lease, store, run_id, replace(options, mode="full"))
+                wide = evolve.widened(run, lease, options.allow)
+                syncing = Syncing(wide, lease, store, run_id, replace(options, mode="full"))
                 syncing.begin()
                 shards.divide_for_steps(syncing)
                 return Begun(run_id, tuple(shards.begin_again(syncing)))

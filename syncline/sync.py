@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 import structlog
 
-from syncline import decide, drift, gone, holds, ledger
+from syncline import decide, drift, evolve, gone, holds, ledger
 from syncline.endpoints.base import Mode, Read, Transaction
 from syncline.errors import (
     CheckpointVoid,
@@ -81,7 +81,8 @@ def _run(project: Project, name: str, options: RunOptions, store: Store, run_id:
         run_.target.prepare(run_.spec)
         with ledger.hold(run_.target, run_.spec, store.has_ended) as lease:
             store.interrupt_others(run_id)
-            return Syncing(run_, lease, store, run_id, options).go()
+            wide = evolve.widened(run_, lease, options.allow)
+            return Syncing(wide, lease, store, run_id, options).go()
 
 
 class Syncing:

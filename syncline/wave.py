@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from syncline import decide, ledger
+from syncline import decide, evolve, ledger
 from syncline.endpoints.base import Range
 from syncline.errors import SynclineError
 from syncline.guard import check_drift
@@ -38,9 +38,10 @@ def wave(
     """
     with (
         Store.open(project.store_url) as store,
-        opened(project, name, batch_size=options.batch_size) as run,
-        ledger.hold(run.target, run.spec, store.has_ended) as lease,
+        opened(project, name, batch_size=options.batch_size) as opened_,
+        ledger.hold(opened_.target, opened_.spec, store.has_ended) as lease,
     ):
+        run = evolve.widened(opened_, lease, options.allow)
         ledger.layout_number(lease.document, layout_of(run.bound))
         with _seats(lease, min(workers, len(windows))) as seats:
             free: queue.SimpleQueue[int] = queue.SimpleQueue()

@@ -193,10 +193,7 @@ class Source(Protocol):
         ...
 
     def close(self) -> None:
-        """Give back every connection.
-
-        Idempotent.
-        """
+        """Give back every connection. Idempotent."""
         ...
 
 
@@ -363,6 +360,12 @@ class Target(Protocol):
 
     def add_column(self, table: str, name: str, type_: Type) -> None:
         """Add a column that may be NULL to a table. Documents: nothing to do."""
+        ...
+
+    def widen_column(self, table: str, name: str, type_: Type) -> None:
+        """Give a column a wider type, and keep all else of it. Raises InputError where it can't be,
+        with the statement as its hint where there is one. Documents: nothing to do.
+        """
         ...
 
     def prepare(self, spec: TargetSpec) -> None:

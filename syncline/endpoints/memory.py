@@ -227,6 +227,10 @@ class MemoryEndpoint:
             found = self._table(table)
             self._store.tables[table] = replace(found, columns={**found.columns, name: type_})
 
+    def widen_column(self, table: str, name: str, type_: Type) -> None:
+        """See `base.Target.widen_column`."""
+        self.add_column(table, name, type_)
+
     def drop_table(self, table: str) -> None:
         """Remove a table with its rows; one of the same name made later is another table."""
         with self._store.lock:

@@ -259,6 +259,9 @@ class MongoEndpoint:
         """See `Target.add_column`; raises InputError for a path that no document can have."""
         check_paths([name])
 
+    def widen_column(self, table: str, name: str, type_: Type) -> None:
+        """See `base.Target.widen_column`."""
+
     @reporting()
     def prepare(self, spec: TargetSpec) -> None:
         """Create what the spec needs: collection, key index, ledger, state. Idempotent."""

@@ -21,6 +21,7 @@ from syncline.endpoints.mysql_dialect import MysqlDialect
 from syncline.endpoints.mysql_digest import MysqlDigest, streamed, table_query
 from syncline.endpoints.mysql_transaction import LEDGER_KEY_BYTES, MysqlTransaction
 from syncline.endpoints.mysql_values import column_type, native_type
+from syncline.endpoints.mysql_widen import widen
 from syncline.endpoints.sql import UNTRACKED, Delta, SqlEndpoint
 from syncline.endpoints.sql_dialect import STATE, state_name
 from syncline.endpoints.sql_session import Row, Session
@@ -177,6 +178,12 @@ class MysqlEndpoint(SqlEndpoint):
         """See `base.Target.fits`."""
         declared = self.native_type(type_).split(" CHARACTER SET")[0].lower()
         return column_type(declared, is_json=declared == "json")[0]
+
+    def widen_column(self, table: str, name: str, type_: Type) -> None:
+        """See `base.Target.widen_column`."""
+        native = self.native_type(type_)
+        with self._session() as session:
+            widen(session, self.dialect, table, name, native)
 
     def options(self) -> str:
         """See `SqlEndpoint.options`."""

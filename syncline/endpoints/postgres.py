@@ -30,6 +30,7 @@ from syncline.endpoints.postgres_session import Pool, Tls
 from syncline.endpoints.postgres_split import split
 from syncline.endpoints.postgres_sql import ident, literal
 from syncline.endpoints.postgres_types import FINEST_SECONDS, native_type
+from syncline.endpoints.postgres_widen import widen
 from syncline.endpoints.postgres_write import PostgresTransaction
 from syncline.record import Misfit, Type
 from syncline.watermark import postgres_holder
@@ -174,6 +175,12 @@ class PostgresEndpoint:
         column = f"{ident(name)} {native_type(type_)}"
         with self._pool.session(WRITE) as session:
             session.run(f"ALTER TABLE {catalog.spelled(table)} ADD COLUMN {column}")
+            session.commit()
+
+    def widen_column(self, table: str, name: str, type_: Type) -> None:
+        """See `Target.widen_column`."""
+        with self._pool.session(WRITE) as session:
+            widen(session, table, name, type_)
             session.commit()
 
     def prepare(self, spec: TargetSpec) -> None:

@@ -134,6 +134,13 @@ class SqliteEndpoint(SqlEndpoint):
         self._make_file()
         super().create_table(table, key, fields)
 
+    def widen_column(self, table: str, name: str, type_: Type) -> None:
+        """See `base.Target.widen_column`: SQLite alters no column's type."""
+        raise InputError(
+            f"SQLite can't alter the type of a column to {self.native_type(type_)}",
+            hint=f"make the table {table} again, its column {name} {self.native_type(type_)}",
+        )
+
     def prepare(self, spec: TargetSpec) -> None:
         """See `base.Target.prepare`."""
         self._make_file()

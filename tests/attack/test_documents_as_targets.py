@@ -14,6 +14,8 @@ from tests.attack.conftest import Make, in_step
 from tests.conftest import NewDatabase
 from tests.integration.project_bench import ProjectBench, Side, now
 
+pytestmark = [pytest.mark.slow, pytest.mark.mongo]
+
 LEDGER = "conflicts: manual\n"
 LOOKALIKES = {"a": "small", "A": "capital", "á": "accented", "a ": "padded"}
 HOSTILE = 'x"; DROP TABLE y; --'
