@@ -1,4 +1,4 @@
-"""`drift: evolve` where columns of the source grow: those of the target follow, or the run stops."""
+"""`drift: evolve` where columns of the source grow: those of the target follow, or it stops."""
 
 from __future__ import annotations
 
