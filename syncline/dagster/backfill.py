@@ -14,8 +14,9 @@ from pydantic import Field
 
 from syncline.dagster.asset import DEFAULT_GROUP, op_of, pool_of
 from syncline.dagster.automation import connection_tags
+from syncline.dagster.batches import teller
 from syncline.dagster.config import MAX_BATCH, Allow, SyncConfig, options_of
-from syncline.dagster.metadata import metadata_of, progress_line, warnings_of
+from syncline.dagster.metadata import metadata_of, warnings_of
 from syncline.dagster.samples import FirstRecords
 from syncline.dagster.sync import told
 from syncline.mapping.backfill import Backfill, Unit, instant_of
@@ -147,7 +148,7 @@ def _backfill(
         options = options_of(
             SyncConfig(batch_size=config.batch_size, allow=config.allow),
             trigger=f"dagster:{context.run.run_id}",
-            on_progress=lambda progress: context.log.info(progress_line(progress)),
+            on_progress=teller(context, dg.AssetKey([PREFIX, name])),
             on_batch=first.look,
             cancelled=cancelled,
         )

@@ -16,7 +16,7 @@ from syncline.dagster.failure import RETRIES
 from syncline.dagster.load import asset_name, load, problems_of
 from syncline.dagster.order import upstreams
 from syncline.dagster.scan import scan_of
-from syncline.dagster.schedule import schedule_of
+from syncline.dagster.schedule import MOST_JOBS, schedule_of
 from syncline.dagster.shards import job_of
 from syncline.dagster.sources import sources_of
 from syncline.dagster.watch import sensors_of
@@ -91,13 +91,14 @@ def parts_of(
     seen = catalogue.known(project)
     named = {mapping.name: mapping for mapping in mappings}
     upstream = upstreams(named, keys, seen)
+    few = sum(each.schedule is not None for each in mappings) <= MOST_JOBS
     parts, right = Parts(), list[Mapping]()
     for name, mapping in named.items():
         if only is not None and name not in only:
             continue
         placed = Placed(project, mapping, upstream[name], keys, seen.get(name))
         try:
-            _add(parts, placed, retry_policy, keys)
+            _add(parts, placed, retry_policy, keys, few=few)
             right.append(mapping)
         except Exception as error:  # noqa: BLE001 - what Dagster refuses must not take the others down
             path = mapping.path or project.mappings_dir / name
@@ -114,12 +115,17 @@ def parts_of(
 
 
 def _add(
-    parts: Parts, placed: Placed, retry_policy: dg.RetryPolicy, taken: Collection[str]
+    parts: Parts,
+    placed: Placed,
+    retry_policy: dg.RetryPolicy,
+    taken: Collection[str],
+    *,
+    few: bool,
 ) -> None:
     """Add what a mapping becomes, all of it or nothing."""
     asset = asset_of(placed, retry_policy)
     scan = scan_of(placed, retry_policy, taken)
-    schedule = schedule_of(placed.mapping)
+    schedule = schedule_of(placed.mapping, own_job=few)
     job = job_of(placed.project, placed.mapping, retry_policy)
     backfill = backfill_of(placed.project, placed.mapping, retry_policy)
     parts.assets += [asset] if backfill is None else [asset, backfill]

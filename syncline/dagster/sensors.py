@@ -42,7 +42,7 @@ def settled_sensor(
 
     @dg.sensor(  # pyright: ignore[reportUnknownMemberType] (PathLike without its argument)
         name=sensor,
-        target=dg.AssetSelection.assets(*mappings),
+        asset_selection=dg.AssetSelection.assets(*mappings),
         minimum_interval_seconds=10,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Runs a mapping whose conflicts were decided: the run writes the decisions.",
@@ -74,7 +74,7 @@ def webhooks_sensor(
 
     @dg.sensor(  # pyright: ignore[reportUnknownMemberType] (PathLike without its argument)
         name=sensor,
-        target=dg.AssetSelection.assets(*mappings),
+        asset_selection=dg.AssetSelection.assets(*mappings),
         minimum_interval_seconds=5,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Runs a mapping that a webhook came in for: POST /hooks/MAPPING.",

@@ -17,9 +17,10 @@ from pydantic import Field
 
 from syncline.dagster.asset import op_of, pool_of
 from syncline.dagster.automation import MAPPING_TAG
+from syncline.dagster.batches import teller
 from syncline.dagster.config import MAX_BATCH, Allow
 from syncline.dagster.load import asset_name
-from syncline.dagster.metadata import metadata_of, progress_line, warnings_of
+from syncline.dagster.metadata import metadata_of, warnings_of
 from syncline.dagster.samples import FirstRecords
 from syncline.dagster.sync import told
 from syncline.mapping.model import Mapping
@@ -74,7 +75,7 @@ def job_of(
         from syncline import steps
 
         with told(context, Project(root), name) as cancelled:
-            options = _options(context, first, cancelled)
+            options = _options(context, name, first, cancelled)
             begun = steps.begin(Project(root), name, options, ended=_ended(context.instance))
             context.log.info("%d shards; run %s", len(begun.shards), begun.run_id)
         for shard in begun.shards:
@@ -91,7 +92,7 @@ def job_of(
         from syncline import steps
 
         with told(context, Project(root), name) as cancelled:
-            options = _options(context, first, cancelled)
+            options = _options(context, name, first, cancelled)
             shard = context.get_mapping_key() or ""
             steps.bring(Project(root), name, int(shard), options)
 
@@ -121,14 +122,14 @@ def _finish(context: dg.OpExecutionContext, root: Path, name: str, first: str) -
     project = Project(root)
     with told(context, project, name) as cancelled:
         mapping = project.mapping(name)
-        summary = steps.end(project, name, _options(context, first, cancelled))
+        summary = steps.end(project, name, _options(context, name, first, cancelled))
     for line in warnings_of(summary):
         context.log.warning(line)
     metadata: dict[str, Any] = dict(metadata_of(project, mapping, summary, FirstRecords(mapping)))
     context.log_event(dg.AssetMaterialization(dg.AssetKey(asset_name(name)), metadata=metadata))
 
 
-def _options(context: dg.OpExecutionContext, first: str, cancelled: Any) -> Any:
+def _options(context: dg.OpExecutionContext, name: str, first: str, cancelled: Any) -> Any:
     """The engine's options: every step goes by the config of the first."""
     from syncline.run import RunOptions
 
@@ -142,7 +143,7 @@ def _options(context: dg.OpExecutionContext, first: str, cancelled: Any) -> Any:
         restart=config.restart,
         allow=frozenset(str(each.value) for each in config.allow),
         trigger=f"{_TRIGGER}{root}",
-        on_progress=lambda progress: context.log.info(progress_line(progress)),
+        on_progress=teller(context, dg.AssetKey(asset_name(name))),
         cancelled=cancelled,
     )
 

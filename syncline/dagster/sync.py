@@ -14,11 +14,12 @@ import dagster as dg
 
 from syncline.connections import secrets_of
 from syncline.dagster import checks
+from syncline.dagster.batches import teller
 from syncline.dagster.cancel import asked_to_end
 from syncline.dagster.config import SyncConfig, SyncMode, check, options_of
 from syncline.dagster.failure import failure_of
 from syncline.dagster.log import route_logs
-from syncline.dagster.metadata import metadata_of, planned, progress_line, warnings_of
+from syncline.dagster.metadata import metadata_of, planned, warnings_of
 from syncline.dagster.samples import FirstRecords
 from syncline.errors import GuardStopped, SynclineError, TooManyDeadLetters
 from syncline.log import hide, redacted
@@ -122,7 +123,7 @@ def _run(
     options = options_of(
         config,
         trigger=f"dagster:{context.run.run_id}",
-        on_progress=lambda progress: context.log.info(progress_line(progress)),
+        on_progress=teller(context, dg.AssetKey(name)),
         on_batch=first.look,
         cancelled=cancelled,
     )

@@ -15,6 +15,7 @@ LOCATIONS: Final = """{ workspaceOrError { ... on Workspace { locationEntries {
 } } } }"""
 ASSETS: Final = """{ assetNodes {
     assetKey { path } groupName kinds pools description dependencyKeys { path }
+    targetingInstigators { __typename ... on Schedule { name } ... on Sensor { name } }
     assetChecksOrError { ... on AssetChecks { checks {
         name executionForLatestMaterialization { status } } } }
 } }"""

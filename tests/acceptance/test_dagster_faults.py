@@ -67,27 +67,14 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture(scope="module")
-def running(bench: DagsterBench, receiver: Receiver) -> Iterator[Ui]:
-    """Dagster on that project."""
-    started = Ui(
-        bench.root,
-        SYNCLINE_WEBHOOK_SECRETS=SECRET,
-        SYNCLINE_ALERT_URL=f"http://127.0.0.1:{receiver.server_port}/",
-        SYNCLINE_ALERT_SECRET=SECRET,
-        SYNCLINE_ALERT_ALLOW="127.0.0.1",
-    )
-    try:
-        yield started
-    finally:
-        started.stop()
-
-
-@pytest.fixture
-def ui(running: Ui) -> Ui:
-    """Dagster, with the code location loaded and no run under way."""
-    running.loaded()
-    running.idle()
-    return running
+def environment(receiver: Receiver) -> dict[str, str]:
+    """The secret of webhooks, and where alerts go."""
+    return {
+        "SYNCLINE_WEBHOOK_SECRETS": SECRET,
+        "SYNCLINE_ALERT_URL": f"http://127.0.0.1:{receiver.server_port}/",
+        "SYNCLINE_ALERT_SECRET": SECRET,
+        "SYNCLINE_ALERT_ALLOW": "127.0.0.1",
+    }
 
 
 def test_a_webhook_starts_a_run(ui: Ui, bench: DagsterBench) -> None:

@@ -17,22 +17,17 @@ MAPPINGS = 200
 
 
 @pytest.fixture(scope="module")
-def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
-    """Dagster on a project of so many mappings in ten groups, some after others."""
-    bench = DagsterBench(tmp_path_factory.mktemp("many") / "project")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> DagsterBench:
+    """A project of so many mappings in ten groups, some after others."""
+    made = DagsterBench(tmp_path_factory.mktemp("many") / "project")
     for number in range(MAPPINGS):
         after = f"after: [m{number - 1:03}]\n" if number % 10 else ""
-        bench.write(
+        made.write(
             f"m{number:03}",
             CUSTOMERS.replace("users", f"users_{number}"),
             more=f'schedule: "*/5 * * * *"\ngroup: g{number // 20}\n{after}',
         )
-    started = Ui(bench.root)
-    try:
-        started.loaded()
-        yield started
-    finally:
-        started.stop()
+    return made
 
 
 @pytest.fixture

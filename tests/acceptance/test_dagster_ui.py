@@ -31,21 +31,9 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> DagsterBench:
 
 
 @pytest.fixture(scope="module")
-def running(bench: DagsterBench) -> Iterator[Ui]:
-    """Dagster on that project."""
-    started = Ui(bench.root, SYNCLINE_REVIEW_URL="https://review.example.org")
-    try:
-        yield started
-    finally:
-        started.stop()
-
-
-@pytest.fixture
-def ui(running: Ui) -> Ui:
-    """Dagster, with the code location loaded and no run under way."""
-    running.loaded()
-    running.idle()
-    return running
+def environment() -> dict[str, str]:
+    """Where the review app is."""
+    return {"SYNCLINE_REVIEW_URL": "https://review.example.org"}
 
 
 @pytest.fixture
@@ -56,12 +44,18 @@ def pages(browser: Browser, ui: Ui) -> Iterator[DagsterPages]:
 
 
 def test_the_workspace_loads_and_lists_every_mapping(ui: Ui) -> None:
-    """Assets with group, kinds, pool and dependencies; the location has no error."""
+    """Assets with group, kinds, pool, dependencies and what starts them by itself; the location has
+    no error.
+    """
     assets = ui.assets()
     assert assets.keys() == {"customers", "backfill/customers", "orders", "typo", "shop/customers"}
     assert assets["customers"]["groupName"] == "crm"
     assert assets["customers"]["kinds"] == ["sqlite"]
     assert assets["customers"]["pools"] == ["syncline_customers"]
+    starts = {one["name"] for one in assets["customers"]["targetingInstigators"]}
+    assert starts == {"customers_schedule", "settled_conflicts_sensor", "webhooks_sensor"}
+    starts = {one["name"] for one in assets["orders"]["targetingInstigators"]}
+    assert starts == {"after_sensor", "settled_conflicts_sensor", "webhooks_sensor"}
     assert "| `name` | `upper(name) \\|\\| '!'` |" in assets["customers"]["description"]
     assert {"path": ["customers"]} in assets["orders"]["dependencyKeys"]
     (location,) = ui.ask(LOCATIONS)["workspaceOrError"]["locationEntries"]

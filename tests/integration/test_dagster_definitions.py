@@ -284,6 +284,24 @@ def test_a_tick_is_skipped_while_an_earlier_one_runs(
     assert schedule.evaluate_tick(dg.build_schedule_context(filed)).run_requests
 
 
+@pytest.mark.parametrize(("most", "jobs"), [(50, {"customers", "orders"}), (1, set[str]())])
+def test_the_page_of_an_asset_lists_its_schedule_unless_there_are_very_many(
+    bench: DagsterBench, monkeypatch: pytest.MonkeyPatch, most: int, jobs: set[str]
+) -> None:
+    """It lists the schedules of jobs that hold the asset, and Dagster's own job does not count."""
+    monkeypatch.setattr("syncline.dagster.definitions.MOST_JOBS", most)
+    bench.write("customers", more='schedule: "*/5 * * * *"\n')
+    bench.write("orders", CUSTOMERS.replace("users", "orders"), more='schedule: "0 * * * *"\n')
+    repository = bench.definitions().get_repository_def()
+    found = {
+        "/".join(key.path)
+        for schedule in repository.schedule_defs
+        for key in repository.get_job(schedule.job_name).asset_layer.executable_asset_keys
+        if not schedule.job_name.startswith("__ASSET_JOB")
+    }
+    assert found == jobs
+
+
 def test_pools_get_one_slot_and_a_limit_of_the_users_stays(
     bench: DagsterBench, instance: dg.DagsterInstance
 ) -> None:

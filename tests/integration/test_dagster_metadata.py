@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from syncline.dagster import SyncConfig
+from syncline.dagster import SyncConfig, batches
 from tests.integration.dagster_bench import (
     CUSTOMERS,
     DagsterBench,
@@ -49,6 +49,46 @@ def test_each_batch_tells_its_speed_what_is_left_and_the_slow_side(
         r"(, about [\d,]+ s left)?, slow: (source|mapping|target)"
     )
     assert re.fullmatch(pattern, line), line
+
+
+def test_each_batch_is_an_event_whose_numbers_can_be_plotted(
+    bench: DagsterBench, instance: dg.DagsterInstance
+) -> None:
+    """An observation of the asset, under names of its own; it is no materialization."""
+    run = bench.run(instance, config={"customers": {"batch_size": 4}})
+    told = instance.fetch_observations(dg.AssetKey("customers"), limit=10, ascending=True).records
+    found = [record.asset_observation for record in told]
+    assert [one.metadata["progress_read"].value for one in found if one] == [4, 8, 10]
+    assert [one.metadata["progress_written"].value for one in found if one] == [4, 8, 10]
+    last = found[-1]
+    assert last is not None
+    assert last.description is not None
+    assert last.description.startswith("customers: read 10")
+    assert last.metadata["progress_batches"].value == 3
+    assert last.metadata["progress_rows_per_second"].value > 0
+    assert last.metadata["progress_bytes_per_second"].value > 0
+    assert last.metadata["progress_slow_side"].value in {"source", "mapping", "target"}
+    assert {record.run_id for record in told} == {run.run_id}
+    assert not [name for name in numbers_of(run, "customers") if name.startswith("progress_")]
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(3600.0, [1, 2, 3]), (0.0, [*range(1, 11)])])
+def test_of_ten_thousand_batches_some_are_told(
+    bench: DagsterBench,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: float,
+    told: list[int],
+) -> None:
+    """The first ones each, then one in so many seconds, so that the event log is not flooded."""
+    monkeypatch.setattr(batches, "ALL", 3)
+    monkeypatch.setattr(batches, "SECONDS", seconds)
+    run = bench.run(instance, config={"customers": {"batch_size": 1}})
+    found = instance.fetch_observations(dg.AssetKey("customers"), limit=99, ascending=True).records
+    events = [one.asset_observation for one in found]
+    assert [one.metadata["progress_batches"].value for one in events if one] == told
+    lines = [event.user_message for event in instance.all_logs(run.run_id)]
+    assert sum("records/s" in line for line in lines) == len(told)
 
 
 def test_checkpoint_and_lag_are_told_before_and_after(
