@@ -27,8 +27,9 @@ from syncline.difference import (
     stands,
 )
 from syncline.digests import Side, held
-from syncline.errors import CheckpointVoid, GuardStopped
+from syncline.errors import CheckpointVoid, GuardStopped, RunFailed
 from syncline.ledger import Document
+from syncline.ranges import EACH, WHOLE, Part
 from syncline.read import pages
 from syncline.review.mask import shown
 from syncline.run import Opened, terms_of
@@ -93,9 +94,10 @@ class Comparison:
         limit: int,
         on_progress: Callable[[Progress], None] | None,
         *,
+        part: Part = WHOLE,
         each: bool = False,
     ) -> None:
-        self.run, self.keys, self._each = run, keys, each
+        self.run, self.keys, self._part, self._each = run, keys, part, each
         self.report = VerifyReport(run.name)
         self._store, self._limit, self._on_progress = store, limit, on_progress
         self._began = time.monotonic()
@@ -104,13 +106,7 @@ class Comparison:
     def compare(self, pause: float) -> None:
         """Look twice, and fill the report."""
         self._peek()
-        both = "each record was asked for" if self._each else sides.records(self.run)
-        if isinstance(both, str):
-            self.report.why = both
-            self._scan()
-            self._find_gone()
-        else:
-            self._sum(*both)
+        self._first_look(self._part)
         if len(self.keys):
             time.sleep(pause)
             self._look()
@@ -137,6 +133,20 @@ class Comparison:
 
     # --- the first look: everything, once ---
 
+    def _first_look(self, part: Part) -> None:
+        both = EACH if self._each else sides.records(self.run, part.between)
+        if part.what in {"all", "sums"} and not isinstance(both, str):
+            self._sum(*both)
+            return
+        self.report.why = both if isinstance(both, str) else ""
+        if part.what == "sums":
+            message = f"{self.run.name} changed while it was compared: {self.report.why}"
+            raise RunFailed(message, hint=f"syncline verify {self.run.name}")
+        if part.what != "gone":
+            self._scan(part)
+        if part.what != "records":
+            self._find_gone()
+
     def _sum(self, source: Side, target: Side) -> None:
         """Compare checksums, and note the keys of what is not alike."""
         run, report = self.run, self.report
@@ -149,10 +159,11 @@ class Comparison:
                 self.keys.add(gone.possible(run, keys))
         self._tell()
 
-    def _scan(self) -> None:
+    def _scan(self, part: Part) -> None:
         """Go through the source in key order, and note the keys of what is not alike."""
         run, shape = self.run, replace(self._terms.shape, ledger=False)
-        with run.source.read(run.read, mode="full") as read, run.bound.mapper() as mapper:
+        part_of = run.source.read(run.read, mode="full", after=part.after, until=part.until)
+        with part_of as read, run.bound.mapper() as mapper:
             for page in pages(
                 read.batches(), mapper, shape, run.source_key, sees_gone=run.sees_gone
             ):

@@ -75,8 +75,12 @@ def is_divided(syncing: Syncing) -> bool:
 
 def parts_of(syncing: Syncing) -> int:
     """Into how many ranges a full sync is to be divided; 1 where that gains nothing."""
-    workers = workers_of(syncing)
     rows, batch = syncing.run.bound.source_info.row_estimate, syncing.run.read.batch_rows
+    return parts_for(workers_of(syncing), rows, batch)
+
+
+def parts_for(workers: int, rows: int | None, batch: int) -> int:
+    """Into how many ranges so many rows, read by batches of that size, are divided for workers."""
     if workers == 1 or rows is None:
         return workers
     batches = -(-rows // batch)

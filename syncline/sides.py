@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -10,7 +11,7 @@ import pyarrow as pa
 from syncline import arrow
 from syncline.baseline import SOURCE_GONE, encode_key
 from syncline.digests import Here, Side
-from syncline.endpoints.base import Endpoint, ReadSpec, Transaction
+from syncline.endpoints.base import Comparison, Endpoint, ReadSpec, Transaction
 from syncline.endpoints.digest import Digest, DigestSpec
 from syncline.record import Type
 from syncline.spelling import KEYS, WHOLE, is_shared, record_texts
@@ -119,8 +120,39 @@ def _one_column(keys: pa.Array[Any]) -> pa.Table:
 # --- whole records --------------------------------------------------------------------------------
 
 
-def records(run: Opened) -> tuple[Side, Side] | str:
-    """Both sides' records, mapped; or in one clause why they have to be read and mapped here."""
+@dataclass(frozen=True, slots=True)
+class Between:
+    """The records whose key, one whole number, is above `after` and at most `until`; None is
+    open.
+    """
+
+    after: int | None = None
+    until: int | None = None
+
+    def of(self, spec: DigestSpec) -> DigestSpec:
+        """Just these of the records that are checksummed."""
+        (key,) = spec.key
+        found = [Comparison(key, ">", self.after)] if self.after is not None else []
+        found += [Comparison(key, "<=", self.until)] if self.until is not None else []
+        return replace(spec, filters=(*spec.filters, *found))
+
+
+def has_ranges(run: Opened) -> bool:
+    """Whether both sides have the records of a range of keys alike: one whole number, never NULL,
+    is in the same range wherever it is compared; a text is not.
+    """
+    column, key = next(iter(run.source_key.items())), [*run.spec.key.values()]
+    if len(key) > 1 or not (column[1].is_integer and key[0].is_integer):
+        return False
+    known = run.bound.source_info.columns
+    return column[0] in known and not known[column[0]].nullable
+
+
+def records(run: Opened, between: Between | None = None) -> tuple[Side, Side] | str:
+    """Both sides' records, mapped; or in one clause why they have to be read and mapped here.
+
+    Those `between` two keys alone, where it is given and the run `has_ranges`.
+    """
     fields = _copied(run)
     if isinstance(fields, str):
         return fields
@@ -128,6 +160,8 @@ def records(run: Opened) -> tuple[Side, Side] | str:
         return "both databases are read in this process"
     of_source = _of_source(run, {column: run.read.columns[column] for column in fields.values()})
     of_target = _of_target(run, {name: run.spec.fields[name] for name in fields})
+    if between is not None:
+        of_source, of_target = between.of(of_source), between.of(of_target)
     source = _side(run.source, of_source)
     target = _side(run.target, of_target)
     if isinstance(source, str):

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 Each = Annotated[
     bool, typer.Option("--each", help="Read and compare each record here, without checksums.")
 ]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, max=16, help="Share it out by ranges of keys; else as mapped."),
+]
 Limit = Annotated[int, typer.Option(min=0, help="Records shown that are not alike.")]
 
 
@@ -32,6 +36,7 @@ def verify(
     everything: All = False,
     limit: Limit = 10,
     each: Each = False,
+    workers: Workers = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say whether both sides hold the same.
@@ -47,7 +52,9 @@ def verify(
     for name in chosen(project, names, everything=everything):
         try:
             with bar(name) as report:
-                found = look(project, name, limit=limit, each=each, on_progress=report)
+                found = look(
+                    project, name, limit=limit, each=each, workers=workers, on_progress=report
+                )
         except SynclineError as error:
             codes.append(failed(name, error, as_json=False, mode=None))
             continue

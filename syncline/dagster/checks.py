@@ -195,14 +195,24 @@ def _scanned(
 
 
 def _parity(project: Project, mapping: Mapping, cancelled: Cancelled) -> dg.AssetCheckResult:
-    from syncline.sync import Cancelled as WasCancelled
     from syncline.verify import verify
+
+    return parity_of(mapping, verify(project, mapping.name, on_progress=ends(mapping, cancelled)))
+
+
+def ends(mapping: Mapping, cancelled: Cancelled) -> Callable[[Progress], None]:
+    """What ends a comparison, told its progress, once it is cancelled."""
+    from syncline.sync import Cancelled as WasCancelled
 
     def look(_: Progress) -> None:
         if cancelled():
             raise WasCancelled(f"the parity of {mapping.name} was cancelled")
 
-    report = verify(project, mapping.name, on_progress=look)
+    return look
+
+
+def parity_of(mapping: Mapping, report: VerifyReport) -> dg.AssetCheckResult:
+    """The result of `parity`, as a comparison found it."""
     limit = mapping.checks.parity.limit
     metadata = _numbers(report)
     if report.samples:

@@ -15,6 +15,7 @@ from syncline.dagster.broken import Broken, asset_of_broken, sensor_of
 from syncline.dagster.failure import RETRIES
 from syncline.dagster.load import asset_name, load, problems_of
 from syncline.dagster.order import upstreams
+from syncline.dagster.parity import verify_job_of
 from syncline.dagster.scan import scan_of
 from syncline.dagster.schedule import MOST_JOBS, schedule_of
 from syncline.dagster.shards import job_of
@@ -31,7 +32,7 @@ class Parts:
 
     `assets` has one for each mapping, of its name, one for each backfill that is declared, and
     those in the place of mappings that do not load; `sources` the tables that are only read;
-    `checks` those that read both sides whole; `jobs` the full syncs by shards.
+    `checks` those that read both sides whole; `jobs` the full syncs and comparisons by key ranges.
     """
 
     assets: list[dg.AssetsDefinition] = field(default_factory=list[dg.AssetsDefinition])
@@ -126,12 +127,15 @@ def _add(
     asset = asset_of(placed, retry_policy)
     scan = scan_of(placed, retry_policy, taken)
     schedule = schedule_of(placed.mapping, own_job=few)
-    job = job_of(placed.project, placed.mapping, retry_policy)
+    jobs = (
+        job_of(placed.project, placed.mapping, retry_policy),
+        verify_job_of(placed.project, placed.mapping, retry_policy),
+    )
     backfill = backfill_of(placed.project, placed.mapping, retry_policy)
     parts.assets += [asset] if backfill is None else [asset, backfill]
     parts.checks += [scan] if scan is not None else []
     parts.schedules += [schedule] if schedule is not None else []
-    parts.jobs += [job] if job is not None else []
+    parts.jobs += [job for job in jobs if job is not None]
 
 
 def _check_names(project: Project, only: Collection[str] | None, known: Collection[str]) -> None:

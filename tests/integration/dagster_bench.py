@@ -85,6 +85,15 @@ class DagsterBench:
             raise_on_error=False,
         )
 
+    def check(self, instance: dg.DagsterInstance, name: str) -> dg.AssetCheckEvaluation:
+        """Make one check of `customers` alone, as `Execute` on its Checks tab does."""
+        key = dg.AssetCheckKey(dg.AssetKey("customers"), name)
+        job = dg.define_asset_job("chosen", dg.AssetSelection.checks(key))
+        definitions = dg.Definitions.merge(self.definitions(), dg.Definitions(jobs=[job]))
+        result = definitions.resolve_job_def("chosen").execute_in_process(instance=instance)
+        (found,) = result.get_asset_check_evaluations()
+        return found
+
 
 def attempts(result: dg.ExecuteInProcessResult) -> int:
     """How many times the run's steps were begun."""

@@ -13,7 +13,9 @@ from syncline.errors import LeaseHeld, RunFailed
 from syncline.run import RunOptions, opened
 from tests.integration.dagster_bench import DagsterBench
 
-WORKERS = "workers: 2\nbatch_size: 5\n"
+WORKERS = "workers: 2\nbatch_size: 5\nconflicts: {strategy: source, detect: ledger}\n"
+SPEED = {"seconds", "rows_per_second"}
+"""What no two comparisons have alike."""
 
 
 @pytest.fixture
@@ -88,3 +90,38 @@ def test_the_lease_stays_with_the_run_between_its_steps_and_is_free_once_that_is
     assert len(bench.users()) == 40
     with pytest.raises(RunFailed, match="knows of no run"):
         steps.bring(bench.project, "customers", 1, RunOptions(trigger="dagster:gone"))
+
+
+def parity(
+    bench: DagsterBench, instance: dg.DagsterInstance
+) -> tuple[dg.ExecuteInProcessResult, dg.AssetCheckEvaluation]:
+    """Run the job that compares by ranges; what the check is said to have found."""
+    job = bench.definitions().resolve_job_def("customers_verify")
+    result = job.execute_in_process(instance=instance, raise_on_error=False)
+    assert result.success
+    (event,) = [e for e in result.all_events if e.event_type_value == "ASSET_CHECK_EVALUATION"]
+    return result, event.asset_check_evaluation_data
+
+
+def test_a_comparison_by_ranges_tells_what_one_process_would(
+    bench: DagsterBench, instance: dg.DagsterInstance
+) -> None:
+    """Each range a step; the check's result is that of the check made whole, in the same words."""
+    assert bench.run(instance).success
+    result, found = parity(bench, instance)
+    steps_ = [e.step_key for e in result.all_events if e.event_type_value == "STEP_START"]
+    assert steps_[0] == "customers_ranges"
+    assert steps_[-1] == "customers_parity"
+    assert len(steps_) > 3
+    assert (found.passed, found.metadata["read"].value) == (True, 40)
+    assert found.target_materialization_data is not None
+    bench.sql("app", "delete from users where id = 7")
+    bench.sql("app", "update users set name = 'by hand' where id = 33")
+    _, found = parity(bench, instance)
+    whole = bench.check(instance, "parity")
+    assert (found.passed, found.description) == (False, whole.description)
+    told = {name: value for name, value in found.metadata.items() if name not in SPEED}
+    assert told == {name: value for name, value in whole.metadata.items() if name not in SPEED}
+    key = dg.AssetCheckKey(dg.AssetKey("customers"), "parity")
+    (newest,) = instance.event_log_storage.get_asset_check_execution_history(key, limit=1)
+    assert newest.status.value == "FAILED"
