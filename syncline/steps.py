@@ -25,8 +25,9 @@ from syncline.sync import Syncing
 if TYPE_CHECKING:
     from syncline.project import Project
 
-_LOOK: Final = 1.0
-_MANY: Final = 1_000
+LOOK: Final = 1.0
+"""Seconds between two looks whether another worker is done."""
+MANY: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +52,13 @@ def begin(
     """
     with Store.open(project.store_url) as store:
         run_id = store.start_run(name, "full", trigger=options.trigger)
-
-        def is_over(holder: str) -> bool:
-            if not store.knows_run(holder):
-                return False
-            trigger = store.run(holder).trigger
-            # Its own: an engine that delivers a step again does so because the first is gone.
-            return store.has_ended(holder) or trigger == options.trigger or ended(trigger)
-
+        over = is_over(store, options.trigger, ended)
         with (
             recorded(store, name, run_id),
             opened(project, name, batch_size=options.batch_size, create=True) as run,
         ):
             run.target.prepare(run.spec)
-            with ledger.lend(run.target, run.spec, run_id, is_over) as lease:
+            with ledger.lend(run.target, run.spec, run_id, over) as lease:
                 store.interrupt_others(run_id)
                 wide = evolve.widened(run, lease, options.allow)
                 syncing = Syncing(wide, lease, store, run_id, replace(options, mode="full"))
@@ -81,7 +75,7 @@ def bring(project: Project, name: str, shard: int, options: RunOptions) -> None:
     the run: the engine may try the step again.
     """
     with Store.open(project.store_url) as store:
-        run_id = _run_of(store, name, options.trigger)
+        run_id = run_of(store, name, options.trigger)
         with (
             recorded(store, name, run_id, ends=False),
             opened(project, name, batch_size=options.batch_size, create=True) as run,
@@ -93,7 +87,7 @@ def bring(project: Project, name: str, shard: int, options: RunOptions) -> None:
                 except LeaseHeld:
                     if options.cancelled is not None and options.cancelled():
                         raise Cancelled(f"{name} was cancelled") from None
-                    time.sleep(_LOOK)
+                    time.sleep(LOOK)
                 else:
                     return
 
@@ -101,7 +95,7 @@ def bring(project: Project, name: str, shard: int, options: RunOptions) -> None:
 def end(project: Project, name: str, options: RunOptions) -> RunSummary:
     """Do what goes after the last shard, move the checkpoint, give the lease up, and sum up."""
     with Store.open(project.store_url) as store:
-        run_id = _run_of(store, name, options.trigger)
+        run_id = run_of(store, name, options.trigger)
         with (
             recorded(store, name, run_id),
             opened(project, name, batch_size=options.batch_size, create=True) as run,
@@ -115,8 +109,44 @@ def end(project: Project, name: str, options: RunOptions) -> RunSummary:
             return summary
 
 
-def _run_of(store: Store, name: str, trigger: str) -> str:
-    for one in store.runs(name, _MANY):
+def is_over(store: Store, own: str, ended: Callable[[str], bool]) -> Callable[[str], bool]:
+    """Says of a run that holds a lease whether it is over; `own` is the trigger of who asks."""
+
+    def over(holder: str) -> bool:
+        if not store.knows_run(holder):
+            return False
+        trigger = store.run(holder).trigger
+        # Its own: an engine that delivers a step again does so because the first is gone.
+        return store.has_ended(holder) or trigger == own or ended(trigger)
+
+    return over
+
+
+def release(project: Project, name: str, ended: Callable[[str], bool]) -> None:
+    """Record of the mapping's runs that never said that they ended, and that are over, that they
+    were interrupted: the lease of such a run may be taken at once.
+    """
+    with Store.open(project.store_url) as store:
+        for one in store.runs(name, MANY):
+            if one.status == "running" and ended(one.trigger):
+                store.finish_run(one.run_id, "interrupted", {}, error="it ended without a word")
+
+
+def give_up(project: Project, name: str, trigger: str, *, cancelled: bool) -> None:
+    """Record that a run by steps has ended before its last step: another may take its lease.
+
+    What of its steps is still at work writes nothing once one has.
+    """
+    with Store.open(project.store_url) as store:
+        for one in store.runs(name, MANY):
+            if one.status == "running" and one.trigger == trigger:
+                status = "cancelled" if cancelled else "failed"
+                store.finish_run(one.run_id, status, {}, error="a step of it has ended it")
+
+
+def run_of(store: Store, name: str, trigger: str) -> str:
+    """The run that a trigger began and that is under way. Raises RunFailed where there is none."""
+    for one in store.runs(name, MANY):
         if one.trigger == trigger and one.status == "running":
             return one.run_id
     raise RunFailed(f"{name}: the control store knows of no run begun by {trigger}")

@@ -45,16 +45,16 @@ def wave(
         ledger.layout_number(lease.document, layout_of(run.bound))
         with _seats(lease, min(workers, len(windows))) as seats:
             free: queue.SimpleQueue[int] = queue.SimpleQueue()
-            for seat in seats:
-                free.put(seat)
+            for place in seats:
+                free.put(place)
 
             def one(window: Range) -> RunSummary:
-                seat = free.get()
+                place = free.get()
                 try:
-                    wanted = replace(options, mode="backfill", window=window)
-                    return _bring(project, name, store, seat, lease.epoch, wanted)
+                    wanted = replace(options, window=window)
+                    return bring_one(project, name, store, place, lease.epoch, wanted)
                 finally:
-                    free.put(seat)
+                    free.put(place)
 
             yield from _at_once(one, windows, len(seats))
 
@@ -74,33 +74,58 @@ def _at_once(
 
 @contextmanager
 def _seats(lease: Lease, count: int) -> Generator[range]:
-    """State rows beside the mapping's own, past those of a full sync that is unfinished."""
-    first = lease.document.shards
-    seats = range(first, first + count)
-    with lease.transaction() as tx:
-        for seat in seats:
-            document = replace(lease.document, unfinished=None, shards=0, tally={})
-            lease.put_shard(tx, seat, document)
-        lease.document.shards = seats.stop
-        lease.commit(tx)
+    seats = seat(lease, count)
     try:
         yield seats
     finally:
-        with suppress(SynclineError), lease.transaction() as tx:
-            for seat in seats:
-                lease.put_shard(tx, seat, None)
-            lease.document.shards = first
-            lease.commit(tx)
+        with suppress(SynclineError):
+            unseat(lease)
 
 
-def _bring(
-    project: Project, name: str, store: Store, seat: int, epoch: int, options: RunOptions
+def first_seat(lease: Lease) -> int:
+    """The first state row past those of the shards of a full sync that is unfinished."""
+    unfinished = lease.document.unfinished
+    return unfinished.shards if unfinished else 0
+
+
+def seat(lease: Lease, count: int) -> range:
+    """So many state rows beside the mapping's own, free to be taken; also those that a wave which
+    was killed left behind.
+    """
+    first = first_seat(lease)
+    seats = range(first, first + count)
+    with lease.transaction() as tx:
+        for number in seats:
+            document = replace(lease.document, unfinished=None, shards=0, tally={})
+            lease.put_shard(tx, number, document)
+        lease.document.shards = max(lease.document.shards, seats.stop)
+        lease.commit(tx)
+    return seats
+
+
+def unseat(lease: Lease) -> None:
+    """The seats say nothing any more; whoever still has one writes nothing."""
+    first = first_seat(lease)
+    with lease.transaction() as tx:
+        for number in range(first, lease.document.shards):
+            lease.put_shard(tx, number, None)
+        lease.document.shards = first
+        lease.commit(tx)
+
+
+def bring_one(
+    project: Project, name: str, store: Store, place: int, epoch: int, options: RunOptions
 ) -> RunSummary:
+    """Bring one window in a seat, under the mapping's lease of that epoch, as a run of its own.
+
+    Raises what a run raises, LeaseHeld where another worker has the seat.
+    """
+    options = replace(options, mode="backfill")
     run_id = store.start_run(name, "backfill", trigger=options.trigger)
     with (
         recorded(store, name, run_id),
         opened(project, name, batch_size=options.batch_size, create=True) as run,
-        ledger.hold_shard(run.target, run.spec, seat, epoch) as lease,
+        ledger.hold_shard(run.target, run.spec, place, epoch) as lease,
     ):
         syncing = Syncing(run, lease, store, run_id, options)
         check_drift(run, syncing.document, options.allow)

@@ -10,7 +10,7 @@ in the mapping's state, in the target (`syncline.steps`).
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
@@ -19,19 +19,12 @@ from syncline.dagster.asset import op_of, pool_of
 from syncline.dagster.automation import MAPPING_TAG
 from syncline.dagster.batches import teller
 from syncline.dagster.config import MAX_BATCH, Allow
+from syncline.dagster.lent import ended, step, trigger_of
 from syncline.dagster.load import asset_name
 from syncline.dagster.metadata import metadata_of, warnings_of
 from syncline.dagster.samples import FirstRecords
-from syncline.dagster.sync import told
 from syncline.mapping.model import Mapping
 from syncline.project import Project
-
-_TRIGGER: Final = "dagster:"
-_ROOT: Final = "dagster/root_run_id"
-_ACTIVE: Final = [
-    dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING,
-]  # fmt: skip
 
 
 class FullConfig(dg.Config):
@@ -59,7 +52,7 @@ def job_of(
     """The job of a mapping's full sync by shards; None where it has one worker."""
     if mapping.workers == 1:
         return None
-    name, root = mapping.name, project.root
+    name, root, retries = mapping.name, project.root, retry_policy.max_retries
     first = f"{op_of(name)}_divide"
 
     @dg.op(
@@ -74,9 +67,9 @@ def job_of(
     ) -> Iterator[dg.DynamicOutput[None]]:
         from syncline import steps
 
-        with told(context, Project(root), name) as cancelled:
+        with step(context, Project(root), name, 0) as cancelled:
             options = _options(context, name, first, cancelled)
-            begun = steps.begin(Project(root), name, options, ended=_ended(context.instance))
+            begun = steps.begin(Project(root), name, options, ended=ended(context.instance))
             context.log.info("%d shards; run %s", len(begun.shards), begun.run_id)
         for shard in begun.shards:
             yield dg.DynamicOutput(None, mapping_key=str(shard), output_name="shards")
@@ -91,7 +84,7 @@ def job_of(
     def bring(context: dg.OpExecutionContext) -> None:
         from syncline import steps
 
-        with told(context, Project(root), name) as cancelled:
+        with step(context, Project(root), name, retries) as cancelled:
             options = _options(context, name, first, cancelled)
             shard = context.get_mapping_key() or ""
             steps.bring(Project(root), name, int(shard), options)
@@ -104,7 +97,7 @@ def job_of(
         description="Once all shards are done: deletes, what was parked, and the checkpoint.",
     )
     def finish(context: dg.OpExecutionContext) -> None:
-        _finish(context, root, name, first)
+        _finish(context, root, name, first, retries)
 
     @dg.graph(name=job_name(mapping))
     def full() -> None:
@@ -116,11 +109,13 @@ def job_of(
     )
 
 
-def _finish(context: dg.OpExecutionContext, root: Path, name: str, first: str) -> None:
+def _finish(
+    context: dg.OpExecutionContext, root: Path, name: str, first: str, retries: int
+) -> None:
     from syncline import steps
 
     project = Project(root)
-    with told(context, project, name) as cancelled:
+    with step(context, project, name, retries) as cancelled:
         mapping = project.mapping(name)
         summary = steps.end(project, name, _options(context, name, first, cancelled))
     for line in warnings_of(summary):
@@ -135,28 +130,13 @@ def _options(context: dg.OpExecutionContext, name: str, first: str, cancelled: A
 
     given: Any = context.run.run_config
     config = FullConfig(**given.get("ops", {}).get(first, {}).get("config", {}))
-    root = context.run.root_run_id or context.run.run_id
     return RunOptions(
         mode="full",
         batch_size=config.batch_size,
         workers=config.workers,
         restart=config.restart,
         allow=frozenset(str(each.value) for each in config.allow),
-        trigger=f"{_TRIGGER}{root}",
+        trigger=trigger_of(context),
         on_progress=teller(context, dg.AssetKey(asset_name(name))),
         cancelled=cancelled,
     )
-
-
-def _ended(instance: dg.DagsterInstance) -> Any:
-    """Says of the trigger of a run of syncline whether the run of Dagster behind it is over."""
-
-    def ended(trigger: str) -> bool:
-        if not trigger.startswith(_TRIGGER):
-            return False
-        root = trigger.removeprefix(_TRIGGER)
-        run = instance.get_run_by_id(root)
-        again = dg.RunsFilter(tags={_ROOT: root}, statuses=_ACTIVE)
-        return (run is None or run.is_finished) and not instance.get_runs(again, limit=1)
-
-    return ended
