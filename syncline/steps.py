@@ -122,14 +122,17 @@ def is_over(store: Store, own: str, ended: Callable[[str], bool]) -> Callable[[s
     return over
 
 
-def release(project: Project, name: str, ended: Callable[[str], bool]) -> None:
+def release(project: Project, name: str, ended: Callable[[str], bool]) -> bool:
     """Record of the mapping's runs that never said that they ended, and that are over, that they
-    were interrupted: the lease of such a run may be taken at once.
+    were interrupted: the lease of such a run may be taken at once. Says whether there was any.
     """
     with Store.open(project.store_url) as store:
-        for one in store.runs(name, MANY):
-            if one.status == "running" and ended(one.trigger):
-                store.finish_run(one.run_id, "interrupted", {}, error="it ended without a word")
+        over = [
+            one for one in store.runs(name, MANY) if one.status == "running" and ended(one.trigger)
+        ]
+        for one in over:
+            store.finish_run(one.run_id, "interrupted", {}, error="it ended without a word")
+    return bool(over)
 
 
 def give_up(project: Project, name: str, trigger: str, *, cancelled: bool) -> None:

@@ -31,4 +31,4 @@ def register_pools(definitions: dg.Definitions, instance: dg.DagsterInstance | N
 def _pools(definitions: dg.Definitions) -> Iterator[str]:
     for asset in definitions.assets or ():
         if isinstance(asset, dg.AssetsDefinition) and asset.is_executable:
-            yield from filter(None, (each.pool for each in (asset.op,)))
+            yield from filter(None, (each.pool for each in asset.node_def.iterate_op_defs()))

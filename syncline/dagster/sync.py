@@ -21,7 +21,7 @@ from syncline.dagster.failure import failure_of
 from syncline.dagster.log import route_logs
 from syncline.dagster.metadata import metadata_of, planned, warnings_of
 from syncline.dagster.samples import FirstRecords
-from syncline.errors import GuardStopped, SynclineError, TooManyDeadLetters
+from syncline.errors import GuardStopped, LeaseHeld, SynclineError, TooManyDeadLetters
 from syncline.log import hide, redacted
 from syncline.mapping.model import Mapping
 from syncline.project import Project
@@ -116,6 +116,8 @@ def _run(
     cancelled: Callable[[], bool],
 ) -> RunSummary:
     # Imported here: loading the definitions does not need the engine.
+    from syncline import steps
+    from syncline.dagster.lent import ended
     from syncline.sync import Cancelled, run
 
     if cancelled():
@@ -127,7 +129,13 @@ def _run(
         on_batch=first.look,
         cancelled=cancelled,
     )
-    return run(project, name, options)
+    try:
+        return run(project, name, options)
+    except LeaseHeld:
+        # A run by steps that was killed as a whole has it still, and could not say so.
+        if not steps.release(project, name, ended(context.instance)):
+            raise
+        return run(project, name, options)
 
 
 def _plan(context: dg.AssetExecutionContext, root: Path, name: str, config: SyncConfig) -> None:

@@ -11,12 +11,15 @@ import dagster as dg
 import pytest
 
 import syncline.sync
-from syncline.backfill import Declared
-from syncline.errors import MappingErrors, Unreachable
+from syncline import backfill_steps
+from syncline.backfill import Chosen, Declared
+from syncline.backfill_steps import Group
+from syncline.errors import InputError, MappingErrors, RunFailed, Unreachable
 from syncline.ledger import peek
 from syncline.mapping.backfill import Backfill
 from syncline.project import Project
-from syncline.run import opened
+from syncline.run import RunOptions, opened
+from syncline.store import Chunk
 from tests.integration.dagster_bench import CUSTOMERS, DagsterBench
 
 YEAR = "backfill: {by: cursor, from: 2013-01-01, to: 2014-01-01, every: month}\n"
@@ -89,6 +92,89 @@ def test_a_range_of_months_is_one_run_and_each_is_told_as_it_is_done(
     assert "customers: 2013-05-01 is done, 3 of 3" in lines
 
 
+def steps_of(result: dg.ExecuteInProcessResult) -> list[str]:
+    """The steps that were begun, without what all their names begin with."""
+    begun = [e.step_key or "" for e in result.all_events if e.event_type_value == "STEP_START"]
+    return [key.removeprefix("backfill_customers.backfill_customers_") for key in begun]
+
+
+def held(bench: DagsterBench) -> str:
+    """Who has the lease."""
+    ((holder,),) = bench.sql("app", "select holder from syncline_state where mapping = 'customers'")
+    return holder
+
+
+def test_with_workers_the_partitions_of_a_run_are_dynamic_steps_under_one_lease(
+    bench: DagsterBench, instance: dg.DagsterInstance
+) -> None:
+    """Each partition is told as it is done; then the lease is free, there is no checkpoint from it,
+    and nothing is left beside the mapping's state.
+    """
+    bench.write("customers", more=YEAR + "workers: 2\n")
+    result = launch(bench, instance, "2013-01-01", "2013-04-01")
+    assert result.success
+    steps = steps_of(result)
+    assert steps == ["divide", *(f"bring[{number}_of_4]" for number in range(4)), "finish"]
+    assert sorted(bench.users()) == [1, 2, 3, 4]
+    assert len(done(instance)) == 4
+    assert checkpoint(bench) is None
+    assert held(bench) == ""
+    delta = bench.run(instance, "customers")
+    assert delta.success
+    (found,) = delta.asset_materializations_for_node("customers")
+    assert (found.metadata["inserted"].value, found.metadata["unchanged"].value) == (8, 4)
+    rows = bench.sql("app", "select count(*) from syncline_state where mapping like 'customers%'")
+    again = launch(bench, instance, "2013-02-01", "2013-02-01")
+    assert steps_of(again) == ["divide", "bring[0_of_1]", "finish"]
+    same = bench.sql("app", "select count(*) from syncline_state where mapping like 'customers%'")
+    assert same == rows
+
+
+def test_a_step_that_broke_goes_on_with_the_partitions_of_its_group(
+    bench: DagsterBench, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that are done are not run again; the others' steps are not touched by it."""
+    bench.write("customers", more=YEAR + "workers: 2\n")
+    bring, windows = backfill_steps.bring_one, list[str | None]()
+
+    def breaks(*given: Any) -> Any:
+        windows.append(given[-1].window.start)
+        if len(windows) == 3:
+            raise Unreachable("gone for a moment")
+        return bring(*given)
+
+    monkeypatch.setattr(backfill_steps, "bring_one", breaks)
+    monkeypatch.setattr(backfill_steps, "PER_WORKER", 1)
+    assert launch(bench, instance, "2013-01-01", "2013-05-01").success  # two groups: 2 and 3
+    assert windows[:3] == ["2013-01-01", "2013-02-01", "2013-03-01"]
+    assert sorted(str(one) for one in windows) == sorted([*done(instance), "2013-03-01"])
+    assert len(done(instance)) == 5
+
+
+def test_a_backfill_by_steps_that_fails_for_good_leaves_no_lease(
+    bench: DagsterBench, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither one that fails nor one whose processes were all killed: the next delta runs at once,
+    and writes what is left to it alone.
+    """
+    bench.write("customers", more=YEAR + "workers: 2\n")
+
+    def breaks(*_: Any) -> Any:
+        raise InputError("wrong for good")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(backfill_steps, "bring_one", breaks)
+        assert not launch(bench, instance, "2013-01-01", "2013-02-01").success
+    assert bench.run(instance, "customers").success
+    chosen = Chosen("cursor", "of nobody", (Chunk("2013-01-01", "2013-02-01"),))
+    options = RunOptions(trigger="dagster:a-run-that-is-gone")
+    assert backfill_steps.begin(bench.project, "customers", chosen, options, 2)
+    assert held(bench).startswith("run:")
+    assert bench.run(instance, "customers").success
+    with pytest.raises(RunFailed, match="knows of no run"):
+        list(backfill_steps.bring(bench.project, "customers", chosen, Group(0, 1), options))
+
+
 def test_ranges_of_keys_are_partitions_too(
     bench: DagsterBench, instance: dg.DagsterInstance
 ) -> None:
@@ -144,7 +230,7 @@ def test_f49_a_backfill_leaves_newer_values_and_the_checkpoint(
 
 def test_the_command_line_cuts_as_dagster_does(bench: DagsterBench) -> None:
     """The windows of `syncline backfill customers` are the partitions."""
-    from syncline.dagster.backfill import chunks_of, partitions_of
+    from syncline.dagster.partitions import chunks_of, partitions_of
 
     for more in (YEAR, KEYS):
         bench.write("customers", more=more)
@@ -166,7 +252,7 @@ def test_the_command_line_cuts_as_dagster_does(bench: DagsterBench) -> None:
 )
 def test_every_unit_begins_where_it_says(every: str, start: str, names: list[str]) -> None:
     """Both ways to cut agree on the first windows, and none is left out at the start."""
-    from syncline.dagster.backfill import chunks_of, partitions_of
+    from syncline.dagster.partitions import chunks_of, partitions_of
 
     declared = Backfill.model_validate({"from": start, "every": every})
     now = datetime(2016, 1, 1, tzinfo=UTC)
