@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping as Mapping_
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from syncline import drift
-from syncline.errors import GuardStopped, TooManyDeadLetters
+from syncline.errors import CheckpointVoid, GuardStopped, TooManyDeadLetters
 from syncline.watermark import behind
 
 if TYPE_CHECKING:
@@ -79,6 +80,17 @@ def _check_identity(run: Opened, document: Document, allow: frozenset[str]) -> N
             f"{run.name}: another database answers at connection {run.mapping.source.connection!r} "
             f"({', '.join(f'{k} was {document.identity[k]}, is {now[k]}' for k in moved)})",
             hint=f"if that is right: syncline run {run.name} --full --allow other-database",
+        )
+
+
+def check_lookups(document: Document, now: Mapping_[str, str]) -> None:
+    """Raise CheckpointVoid where a lookup holds something else than when all was last mapped: which
+    records that concerns no delta tells, since none of them moved.
+    """
+    other = sorted(name for name in now if document.lookups.get(name) != now[name])
+    if other:
+        raise CheckpointVoid(
+            f"the lookup {', '.join(other)} changed, by which records map otherwise that did not"
         )
 
 

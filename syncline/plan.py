@@ -17,7 +17,7 @@ from syncline.batch import Batch, Seen, record
 from syncline.classify import Effect, FieldEffect, Presence
 from syncline.endpoints.base import ROW, Mode, SourceBatch
 from syncline.errors import CheckpointVoid, GuardStopped, InputError
-from syncline.guard import check_deletes, check_drift
+from syncline.guard import check_deletes, check_drift, check_lookups
 from syncline.ledger import Document
 from syncline.pulse import Watch
 from syncline.read import page, pages
@@ -124,6 +124,8 @@ def _read(
         run.bound.mapper() as mapper,
     ):
         report.guarantee, report.why = read.guarantee.level, read.guarantee.why
+        if mode == "delta":
+            check_lookups(document, mapper.lookup_digests)
         told: list[pa.Array[Any]] = []
         for one in pages(
             read.batches(), mapper, terms.shape, run.source_key, sees_gone=run.sees_gone

@@ -119,6 +119,9 @@ def _divide(syncing: Syncing, parts: int, least: int) -> bool:
         with run.source.read(run.read, mode="full") as first:
             horizon = first.horizon  # before the first shard reads anything
         whole = Unfinished(horizon, run.bound.digest, started_empty=syncing.target_is_empty())
+        if run.bound.program.lookups:
+            with run.bound.mapper() as mapper:
+                syncing.document.lookups = mapper.lookup_digests
         cuts = run.source.split(run.read, parts) if parts > 1 else ()
     ends = [*cuts, None]
     if len(ends) < least:

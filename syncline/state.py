@@ -75,6 +75,9 @@ class Document:
     commit: str = ""
     shards: int = 0
     tally: dict[str, int] = field(default_factory=dict[str, int])
+    lookups: dict[str, str] = field(default_factory=dict[str, str])
+    """What each lookup held, as a digest, when the last full sync began: all records were mapped
+    with it since, or the next sync is full."""
 
     def put_back(self, before: Document) -> None:
         """Undo what a transaction that did not land said of the sync.
@@ -85,7 +88,7 @@ class Document:
         self.digest, self.key_digest = before.digest, before.key_digest
         self.columns, self.identity = before.columns, before.identity
         self.target_columns, self.evolved = before.target_columns, before.evolved
-        self.shards, self.tally = before.shards, before.tally
+        self.shards, self.tally, self.lookups = before.shards, before.tally, before.lookups
 
     def dump(self) -> str:
         """The document as JSON text."""
@@ -115,6 +118,7 @@ class Document:
             commit=raw["commit"],
             shards=raw.get("shards", 0),
             tally=raw.get("tally", {}),
+            lookups=raw.get("lookups", {}),
         )
 
 

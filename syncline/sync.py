@@ -15,13 +15,12 @@ import structlog
 
 from syncline import decide, drift, evolve, gone, holds, ledger
 from syncline.endpoints.base import Mode, Read, Transaction
-from syncline.errors import (
-    CheckpointVoid,
-)
+from syncline.errors import CheckpointVoid
 from syncline.guard import (
     check_drift,
     check_empty_source,
     check_letters,
+    check_lookups,
     check_queue_share,
     letter_limit,
 )
@@ -51,7 +50,6 @@ if TYPE_CHECKING:
 log: structlog.stdlib.BoundLogger = structlog.get_logger("syncline")
 
 DEFAULT: Final = RunOptions()
-
 _NOT_LOGGED: Final = {"mapping", "run_id", "position", "position_before"}
 MANY: Final = 1_000_000
 """More than ever wait: the limits of dead letters and the guard of conflicts see to that."""
@@ -255,6 +253,10 @@ class Syncing:
         unfinished = self.document.unfinished if full else None
         fresh = unfinished is not None and unfinished.started_empty
         with self.run.bound.mapper() as mapper:
+            if unfinished is None and self.options.mode != "backfill":
+                check_lookups(self.document, mapper.lookup_digests)
+            elif unfinished is not None and unfinished.after is None and self.lease.shard is None:
+                self.document.lookups = mapper.lookup_digests  # of the first attempt, from here on
             shape = self.terms.shape
             for page in pages(
                 self.watch.over(read.batches()) if self.watch else read.batches(),
