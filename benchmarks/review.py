@@ -47,7 +47,7 @@ PAGES: Final = {
     "by kind and age": "/conflicts?kind=both_changed&age=hour",
     "by text": "/conflicts?q=target77",
     "one conflict": f"/conflicts/{MANY // 2}",
-    "the same beside the list": f"/conflicts/{MANY // 2}/pane",
+    "the same beside the list": f"/api/conflicts/{MANY // 2}",
     "next open": f"/conflicts/{MANY // 2}/next",
     "overview": "/",
     "audit": "/audit",
@@ -120,7 +120,7 @@ def measure_pages(client: httpx.Client) -> None:
     for turn in range(ROUNDS + 1):
         for name, path in PAGES.items():
             begun = time.perf_counter()
-            answer = client.get(path)
+            answer = client.get(path, headers={"hx-request": "true"})  # as pages ask for parts
             if turn:
                 took[name].append((time.perf_counter() - begun) * 1000)
             if answer.status_code not in (200, 303):
@@ -140,11 +140,15 @@ def measure_bulk(client: httpx.Client, root: Path) -> None:
         times[name] = time.perf_counter() - begun
         return found
 
-    form = {"scope": "filter", "take": "source"}
-    shown = timed("preview", lambda: client.post("/conflicts/bulk/preview", data=form))
+    pages = {"accept": "text/html"}
+
+    def send(what: str, **form: str) -> httpx.Response:
+        return client.post(f"/api/conflicts/bulk/{what}", data=form, headers=pages)
+
+    shown = timed("preview", lambda: send("preview", scope="filter", take="source"))
     selection = re.findall(r'name="selection" value="([^"]+)"', shown.text)[0]
-    form = {"selection": selection, "take": "source", "note": "all at once"}
-    timed("decide", lambda: client.post("/conflicts/bulk/decide", data=form))
+    chosen = {"selection": selection, "take": "source", "note": "all at once"}
+    timed("decide", lambda: send("decide", **chosen))
     timed("written", lambda: _all_applied(client))
     with _database(root, "target") as target:
         (found,) = target.execute("SELECT count(*), count(DISTINCT user_id) FROM written")

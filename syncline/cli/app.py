@@ -13,6 +13,7 @@ from syncline.cli import (
     backfill,
     conflicts,
     dead_letters,
+    drafts,
     project,
     resolve,
     rules,
@@ -79,6 +80,7 @@ command(_conflicts, "list")(conflicts.conflicts_list)
 command(_conflicts, "show")(conflicts.conflicts_show)
 command(_conflicts, "resolve")(resolve.conflicts_resolve)
 command(_conflicts, "undo")(resolve.conflicts_undo)
+command(_conflicts, "drafts")(drafts.conflicts_drafts)
 command(_conflicts, "export")(conflicts.conflicts_export)
 command(_conflicts, "audit")(audit.conflicts_audit)
 _rules = group("Decisions that are remembered, and settle what a person would be asked.")

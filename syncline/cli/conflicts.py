@@ -56,6 +56,7 @@ def conflicts_list(
     as_json: JsonOption = False,
 ) -> None:
     """List conflicts, the newest first."""
+    from syncline.review.links import conflict_link
     from syncline.review.mask import masks_of
 
     project = the_project()
@@ -84,6 +85,8 @@ def conflicts_list(
     _table(page, {e.id: _answer_text(answers.get(e.id), masks(e.mapping)) for e in entries})
     if page.more or offset:
         note(f"{len(page.lines):,} of {page.total:,}; --limit and --offset show the others")
+    if page.lines and (url := conflict_link(page.lines[0].id)):
+        note(f"each is to be seen by its id, as {url}")
 
 
 def _whole(store: Store, page: Page) -> list[Entry]:
@@ -178,15 +181,17 @@ def _answer_text(answer: Answer | None, masked: Masked) -> str:
 
 def content(entry: Entry, masks: Masks) -> dict[str, Any]:
     """An entry as `--json` prints it; masked values are hidden."""
+    from syncline.review.links import conflict_link
     from syncline.review.view import shown_entry
 
-    shown = asdict(shown_entry(entry, masks(entry.mapping)))
+    shown = asdict(shown_entry(entry, masks(entry.mapping))) | {"url": conflict_link(entry.id)}
     shown["state"], shown["kind"] = entry.state.value, entry.kind.value
     return shown
 
 
 def conflicts_show(entry_id: Id, *, strategy: AsOption = None, as_json: JsonOption = False) -> None:
     """Show a conflict side by side, and its history."""
+    from syncline.review.links import conflict_link
     from syncline.review.mask import masks_of
     from syncline.review.view import shown_history, view
 
@@ -203,6 +208,8 @@ def conflicts_show(entry_id: Id, *, strategy: AsOption = None, as_json: JsonOpti
         show.line(told | _answer_content(answer, masked))
         return
     _side_by_side(view(entry, masked))
+    if url := conflict_link(entry.id):
+        typer.echo(url)
     _decided(entry, masked)
     if answer is not None:
         typer.echo(f"{answer.strategy} would: {_answer_text(answer, masked)}")

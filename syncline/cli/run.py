@@ -164,10 +164,13 @@ def sentence(summary: Mapping[str, Any]) -> str:
 
 def waits(project: Project, summary: RunSummary) -> bool:
     """Whether something of this mapping waits for a person; says where to look."""
+    from syncline.review.links import conflicts_link
+
     with the_store(project) as store:
         counts = store.counts(summary.mapping)
     if counts.open_conflicts:
-        note(f"{counts.open_conflicts:,} conflicts wait: syncline conflicts list {summary.mapping}")
+        at = conflicts_link(summary.mapping) or f"syncline conflicts list {summary.mapping}"
+        note(f"{counts.open_conflicts:,} conflicts wait: {at}")
     if counts.dead_letters:
         note(f"{counts.dead_letters:,} dead letters: syncline dead-letters list {summary.mapping}")
     return bool(counts.open_conflicts or counts.dead_letters)

@@ -11,6 +11,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final
 
 from syncline.conflict import MISSING
@@ -22,7 +23,7 @@ COLUMNS: Final = (
     "id", "state", "mapping", "key", "kind", "field", "contested", "moved", "source", "baseline",
     "target", "reason", "opened", "updated", "decided by", "note",
 )  # fmt: skip
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
 
 
 def csv_lines(entries: Iterable[Entry], masks: Masks) -> Iterator[str]:
@@ -63,7 +64,7 @@ def _line(values: Iterable[Any]) -> str:
 def cell(value: Any) -> str:
     """A value as a cell: a number as it is, a text that could be a formula with an apostrophe."""
     text = _text(value)
-    number = isinstance(value, int | float) and not isinstance(value, bool)
+    number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
     return f"'{text}" if text.startswith(_FORMULA) and not number else text
 
 

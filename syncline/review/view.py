@@ -11,7 +11,9 @@ from typing import Any, Final, Literal, cast
 
 from syncline.conflict import MISSING, Kind
 from syncline.review.difference import Pieces, document, leaves, pieces
+from syncline.review.links import conflict_link
 from syncline.review.mask import HIDDEN, Masked, shown, shown_record, shown_text
+from syncline.store.drafts import Draft
 from syncline.store.model import Decision, Entry, History, Side
 
 Moved = Literal["both", "source", "target", "neither"]
@@ -226,6 +228,13 @@ def shown_decision(decision: Decision | None, masked: Masked) -> Decision | None
     return replace(decision, values=shown_record(decision.values, masked) or {})
 
 
+def draft_content(draft: Draft, masked: Masked) -> dict[str, Any]:
+    """A draft as the HTTP API and `--json` give it; what was typed into masked fields is hidden."""
+    values = {name: shown(text, name in masked) for name, text in draft.texts.items()}
+    told = asdict(draft) | {"values": values, "url": conflict_link(draft.conflict)}
+    return {name: value for name, value in told.items() if name != "texts"}
+
+
 def shown_history(events: Sequence[History], masked: Masked) -> list[History]:
     """The history of a conflict with masked values hidden."""
     return [
@@ -247,6 +256,7 @@ __all__ = [
     "Moved",
     "PathView",
     "View",
+    "draft_content",
     "fields",
     "shown_decision",
     "shown_entry",

@@ -16,6 +16,7 @@ from tenacity import RetryCallState, Retrying, wait_random_exponential
 
 from syncline.errors import SynclineError
 from syncline.log import redacted
+from syncline.review.links import conflicts_link
 from syncline.store import Store
 from syncline.store.keys import digest
 from syncline.store.outbox import Message
@@ -52,13 +53,16 @@ def alert(
     once: str,
 ) -> bool:
     """Put an alert into the outbox. `once` names what happened: told again, it is sent no second
-    time, and False is returned. No secret that is known leaves in it.
+    time, and False is returned. No secret that is known leaves in it. Where the review app's
+    address is known it says where the mapping's conflicts are.
     """
+    url = conflicts_link(mapping) if mapping else None
+    more = {} if url is None else {"conflicts": url}
     message_id = f"msg_{digest(kind, mapping, once)}"
     told = {
         "type": kind,
         "timestamp": datetime.now(UTC).isoformat(timespec="seconds"),
-        "data": {"mapping": mapping, **_clean(data)},
+        "data": {"mapping": mapping, **_clean(data), **more},
     }
     body = json.dumps(told, separators=(",", ":"))
     return store.outbox.put(message_id, receiver.digest, kind, mapping, body)

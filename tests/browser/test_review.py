@@ -75,7 +75,7 @@ def test_a_decision_does_not_wait_for_the_two_sides_to_be_shown(
     bench.collide(1, 2)
     page = sign_in(serve(write_after=60))
     held: list[Route] = []
-    page.route("**/pane*", lambda route: held.append(route))  # noqa: PLW0108 - it wants a function
+    page.route("**/api/conflicts/2", lambda route: held.append(route))  # noqa: PLW0108 - it wants a function
     page.keyboard.press("j")
     eventually(lambda: page.wait_for_timeout(50) or held, "the two sides are asked for")
     page.keyboard.press("t")
@@ -130,7 +130,8 @@ def test_many_are_decided_at_once_after_a_preview_and_undone(
 ) -> None:
     """By selection, then by filter; the preview says what would be written, undo takes all back."""
     bench.collide(1, 2, 3, 4, 5)
-    page = sign_in(serve(write_after=60))
+    served = serve(write_after=60)
+    page = sign_in(served)
     page.keyboard.press("j")
     page.keyboard.press("x")
     page.keyboard.press("j")
@@ -143,7 +144,7 @@ def test_many_are_decided_at_once_after_a_preview_and_undone(
     expect(page.locator("h1")).to_have_text("2 decided")
     page.keyboard.press("u")
     expect(page.locator("h1")).to_contain_text("2 of 2 are open again")
-    page.goto(page.url.split("/conflicts")[0] + "/conflicts?q=x.example")
+    page.goto(f"{served.url}/conflicts?q=x.example")
     page.locator("#scope").select_option("filter")
     page.get_by_role("button", name="Target …").click()
     expect(page.locator("h1")).to_contain_text("Take target for 5 conflicts?")
@@ -157,7 +158,8 @@ def test_what_moved_since_it_was_shown_is_refused_and_the_choice_kept(
 ) -> None:
     """A run brings newer values while somebody types: a draft, the new values, decide again."""
     bench.collide(6)
-    page = sign_in(serve(write_after=0.2), "/conflicts/1")
+    served = serve(write_after=0.2)
+    page = sign_in(served, "/conflicts/1")
     page.locator('textarea[name="text.email"]').fill("typed@x.example")
     page.locator('input[name="note"]').fill("long thought about")
     bench.source(
@@ -169,7 +171,7 @@ def test_what_moved_since_it_was_shown_is_refused_and_the_choice_kept(
     page.locator("#only").click()
     expect(page.get_by_role("alert")).to_contain_text("kept as a draft")
     expect(page.locator("td.source").first).to_contain_text("newer@x.example")
-    page.goto(page.url.replace("/decide", ""))  # also later, from anywhere
+    page.goto(f"{served.url}/conflicts/1")  # also later, from anywhere
     expect(page.locator('textarea[name="text.email"]')).to_have_value("typed@x.example")
     expect(page.locator('input[name="note"]')).to_have_value("long thought about")
     page.locator("#only").click()
@@ -303,7 +305,7 @@ def test_f43_another_origin_can_neither_post_nor_frame(
     trap = tmp_path / "trap.html"
     trap.write_text(
         f'<iframe src="{served.url}/conflicts/1"></iframe>'
-        f'<form method="post" action="{served.url}/conflicts/1/decide">'
+        f'<form method="post" action="{served.url}/api/conflicts/1/decide">'
         '<input name="take" value="source"><button>free prize</button></form>'
     )
     foreign = page.context.new_page()

@@ -53,7 +53,7 @@ def test_the_link_that_is_printed_opens_the_app(server: subprocess.Popen[str]) -
                 continue
         assert page.status_code == 200
         assert "customers" in page.text
-        with client.stream("GET", link.partition("/login")[0] + "/events") as events:
+        with client.stream("GET", link.partition("/login")[0] + "/api/events") as events:
             assert next(events.iter_lines()).startswith("retry")
             server.send_signal(signal.SIGINT)
             assert server.wait(30) in {0, 130}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, PlainTextResponse, RedirectResponse, StreamingResponse
+from fastapi.responses import FileResponse, PlainTextResponse, RedirectResponse
 from starlette.exceptions import HTTPException as StarletteError
 
 from syncline import __version__
@@ -20,6 +20,7 @@ from syncline.log import redacted
 from syncline.review.web import (
     api,
     audit,
+    bulk,
     conflicts,
     decide,
     letters,
@@ -31,6 +32,7 @@ from syncline.review.web import (
 from syncline.review.web.desk import Desk, TheDesk, common
 from syncline.review.web.feed import Feed
 from syncline.review.web.gate import Gate
+from syncline.review.web.sent import wants_page
 from syncline.review.web.writer import Writer
 from syncline.store import Store
 from syncline.webhooks.router import PREFIX, hooks_router
@@ -42,9 +44,10 @@ if TYPE_CHECKING:
     from syncline.review.web.access import Access
 
 _DESCRIPTION = """\
-The powers of the review app and of `syncline conflicts`, for programs. Sign in with the session's
-cookie, or with `Authorization: Bearer TOKEN` where the server was started with one. Values of
-masked fields are never given. An error is `{"error": .., "hint": ..}`."""
+The powers of the review app and of `syncline conflicts`. Sign in with the session's cookie, or with
+`Authorization: Bearer TOKEN` where the server was started with one. Values of masked fields are
+never given. An error is `{"error": .., "hint": ..}`. The app's own pages use these addresses and no
+other: to a form, or to htmx, what says `text/html` below is answered with a page or part of one."""
 
 
 _MISSING = re.compile(r"there is no (conflict|dead letter|run|mapping) ")
@@ -88,16 +91,17 @@ def make_app(
     )
     app.state.desk = desk
     _doors(app)
-    for part in (overview, conflicts, decide, rules, letters, runs, audit):
+    for part in (overview, conflicts, rules, letters, runs, audit):
         app.include_router(part.router, include_in_schema=False)
-    app.include_router(api.router)
+    for router in (api.router, decide.router, bulk.router, rules.api, letters.api):
+        app.include_router(router)
     app.include_router(hooks_router(project, store))
     _failures(app)
     return Gate(app, access, hosts)
 
 
 def _doors(app: FastAPI) -> None:
-    """What is neither a page nor the API: sign-in and -out, static files, the feed."""
+    """What is neither a page nor a conflict's: sign-in and -out, static files."""
 
     @app.get("/login", include_in_schema=False)
     def login(request: Request, desk: TheDesk, token: str = "", to: str = "/") -> Response:
@@ -106,7 +110,7 @@ def _doors(app: FastAPI) -> None:
             return PlainTextResponse("not ahead of time\n", 503)
         session = desk.access.exchange(token)
         if session is None:
-            return render.page("signin.html", status=401)
+            return render.page("signin.html", status=401, again=False)
         answer = RedirectResponse(_inside(to), 303)
         secure = request.url.scheme == "https"
         answer.set_cookie(
@@ -114,8 +118,9 @@ def _doors(app: FastAPI) -> None:
         )
         return answer
 
-    @app.post("/logout", include_in_schema=False)
+    @app.post("/logout", tags=["session"], status_code=303)
     def logout(request: Request, desk: TheDesk) -> Response:
+        """Sign out: the session ends, and its cookie is worth nothing."""
         desk.access.end(request.headers)
         answer = RedirectResponse("/", 303)
         answer.delete_cookie(desk.access.cookie, httponly=True, samesite="strict")
@@ -127,10 +132,6 @@ def _doors(app: FastAPI) -> None:
         if not path.is_relative_to(render.STATIC) or not path.is_file():
             raise HTTPException(404, "there is no such file")
         return FileResponse(path, media_type=mimetypes.guess_type(name)[0])
-
-    @app.get("/events", include_in_schema=False)
-    async def events(desk: TheDesk) -> Response:
-        return StreamingResponse(desk.feed.listen(), media_type="text/event-stream")
 
 
 def _inside(path: str) -> str:
@@ -179,7 +180,7 @@ def _told(request: Request, status: int, message: str, hint: str) -> Response:
     from fastapi.responses import JSONResponse
 
     message, hint = redacted(message), redacted(hint)
-    if request.url.path.startswith(("/api/", PREFIX + "/")):
+    if request.url.path.startswith(("/api/", PREFIX + "/")) and not wants_page(request):
         return JSONResponse({"error": message, "hint": hint}, status)
     if request.headers.get("hx-request") or not hasattr(request.state, "user"):
         return PlainTextResponse(f"{message}\n{hint}".strip() + "\n", status)

@@ -96,20 +96,4 @@ def asked(
     return Asked(mapping, field, kind, state or "waiting", age, q, sort, page)
 
 
-def asked_in(form: Mapping[str, list[str]]) -> Asked:
-    """What the hidden fields of a form ask for."""
-
-    def one(name: str, default: str = "") -> str:
-        return form.get(name, [default])[-1] or default
-
-    return Asked(
-        mapping=one("mapping"),
-        field=one("field"),
-        kind=one("kind"),
-        state=one("state", "waiting"),
-        age=one("age"),
-        q=one("q"),
-    )
-
-
 TheAsked = Annotated[Asked, Depends(asked)]

@@ -1,21 +1,25 @@
-"""Conflicts to look at: the list, one side by side, and the export."""
+"""Conflicts to look at: the list, and one side by side; as pages, and as the API gives them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import RedirectResponse, StreamingResponse
+from fastapi.responses import RedirectResponse
 
+from syncline.cli.show import plain
 from syncline.conflict import Kind
 from syncline.review.export import csv_lines
-from syncline.review.mask import masks_of
-from syncline.review.view import shown_history, view
+from syncline.review.links import conflict_link
+from syncline.review.mask import HIDDEN, Masked, masks_of
+from syncline.review.view import draft_content, shown_history, view
 from syncline.review.web import render
 from syncline.review.web.asked import AGES, PAGE, SORTS, STATES, Asked, TheAsked
-from syncline.review.web.desk import Desk, Form, TheDesk, common
-from syncline.store import Entry, State
+from syncline.review.web.desk import Desk, TheDesk, common
+from syncline.review.web.sent import Form, Json
+from syncline.store import Draft, Entry, State
 from syncline.store.conflicts import Filter
 
 router = APIRouter()
@@ -37,25 +41,9 @@ def conflicts(request: Request, desk: TheDesk, asked: TheAsked) -> Response:
         "conflicts.html",
         **common(
             request, desk, **listing(desk, asked), names=desk.names, kinds=KINDS, states=STATES,
-            ages=AGES, sorts=SORTS, drafts=desk.drafts.by(request.state.user.name),
+            ages=AGES, sorts=SORTS, drafts=desk.store.drafts.by(request.state.user.name),
         ),
     )  # fmt: skip
-
-
-@router.get("/conflicts/list")
-def conflicts_again(request: Request, desk: TheDesk, asked: TheAsked) -> Response:
-    """The list alone, for a page that is open already."""
-    return render.page("_list.html", **common(request, desk, **listing(desk, asked)))
-
-
-@router.get("/conflicts.csv")
-def export(desk: TheDesk, asked: TheAsked) -> Response:
-    """All conflicts of a filter, a line a field that is not alike on both sides."""
-    return StreamingResponse(
-        export_lines(desk, asked),
-        media_type="text/csv; charset=utf-8",
-        headers={"content-disposition": 'attachment; filename="conflicts.csv"'},
-    )
 
 
 def export_lines(desk: Desk, asked: Asked) -> Iterator[str]:
@@ -74,18 +62,17 @@ def one(
     status: int = 200,
 ) -> Response:  # fmt: skip
     """The page of a conflict; with a form it is filled in again, as after a refusal."""
-    user = request.state.user.name
-    draft = desk.drafts.of(user, entry.id)
+    draft = desk.store.drafts.of(request.state.user.name, entry.id)
+    masked = masks_of(desk.project)(entry.mapping)
     if form is None and draft is not None and entry.state is State.OPEN:
-        form = Form(draft.form)
+        form = _form_of(draft, masked)
     return render.page(
         "conflict.html",
         status=status,
         **common(
-            request, desk, **sides(desk, entry), problem=problem, draft=draft, form=form or Form(),
-            history=shown_history(
-                desk.store.history(entry.id), masks_of(desk.project)(entry.mapping)
-            ),
+            request, desk, **sides(desk, entry), problem=problem, form=form or Form(),
+            draft=None if draft is None else draft_of(desk, draft),
+            history=shown_history(desk.store.history(entry.id), masked),
             wrote=desk.writer.last.get(entry.mapping),
         ),
     )  # fmt: skip
@@ -98,19 +85,34 @@ def sides(desk: Desk, entry: Entry) -> dict[str, Any]:
     return {"entry": entry, "view": view(entry, masked), "seconds": seconds}
 
 
-@router.get("/conflicts/{entry_id:int}/pane")
-def pane(request: Request, desk: TheDesk, entry_id: int) -> Response:
-    """One conflict, beside the list."""
-    entry = desk.store.conflict(entry_id)
-    return render.page("_pane.html", **common(request, desk, **sides(desk, entry)))
+def entry_of(desk: Desk, entry: Entry) -> Json:
+    """A conflict as the API gives it: side by side, masked values hidden."""
+    found = view(entry, masks_of(desk.project)(entry.mapping))
+    told = asdict(found.entry) | {"state": entry.state.value, "kind": entry.kind.value}
+    answer: Json = plain(told | found.content | {"url": conflict_link(entry.id)})
+    for hidden in ("source_prints", "target_prints", "ledger_key"):
+        answer.pop(hidden, None)
+    return answer
 
 
-@router.get("/conflicts/{entry_id:int}/banner")
-def banner(request: Request, desk: TheDesk, entry_id: int, version: int) -> Response:
-    """What has become of a conflict since its page was opened; empty if nothing has."""
-    entry = desk.store.conflict(entry_id)
-    context = common(request, desk, entry=entry, version=version)
-    return render.page("_banner.html", **context)
+def draft_of(desk: Desk, draft: Draft) -> Json:
+    """A draft as its maker may see it, masked values hidden."""
+    mapping = desk.store.conflict(draft.conflict).mapping
+    answer: Json = plain(draft_content(draft, masks_of(desk.project)(mapping)))
+    return answer
+
+
+def _form_of(draft: Draft, masked: Masked) -> Form:
+    """A draft as the form that it was. A hidden value comes back as the sign for it, and then
+    stands for what was typed.
+    """
+    form = Form(note=[draft.note])
+    form.update({f"side.{name}": [side] for name, side in draft.sides.items()})
+    for name, text in draft.texts.items():
+        form[f"side.{name}"] = ["null" if text is None else "edit"]
+        if text is not None:
+            form[f"text.{name}"] = [HIDDEN if name in masked else text]
+    return form
 
 
 @router.get("/conflicts/{entry_id:int}/next")

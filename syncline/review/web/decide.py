@@ -1,110 +1,94 @@
-"""Deciding: one conflict or many, what it would write before it is done, and taking it back.
+"""Deciding one conflict: what it would write before it is done, drafts, and taking it back.
 
-The pages and the HTTP API go through the same functions here.
+The same addresses serve programs and the app's own pages (`sent`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any, get_args
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from syncline.errors import DecisionRefused, InputError
 from syncline.log import redacted
-from syncline.review import bulk
-from syncline.review.mask import masks_of, shown, shown_record
+from syncline.review.mask import HIDDEN, masks_of, shown, shown_record
 from syncline.review.queue import Choice, Effect, choose, effect
 from syncline.review.web import render
-from syncline.review.web.asked import asked_in
-from syncline.review.web.conflicts import one
-from syncline.review.web.desk import Desk, Form, TheDesk, TheForm, TheUser, common
-from syncline.store import Entry, Take
+from syncline.review.web.bodies import TAKES, DecideBody, PreviewBody
+from syncline.review.web.conflicts import draft_of, entry_of, one
+from syncline.review.web.desk import Desk, TheDesk, TheUser, common
+from syncline.review.web.sent import Form, Json, as_json, part, two_ways, wants_page
+from syncline.store import Draft, Entry, Take
 from syncline.store.conflicts import Filter
 
-router = APIRouter()
-TAKES: tuple[Take, ...] = get_args(Take)
-
-
-# --- what both doors use ---------------------------------------------------------------------
+router = APIRouter(prefix="/api", tags=["conflicts"])
 
 
 def decide(desk: Desk, entry_id: int, choice: Choice, *, user: str, version: int | None) -> Entry:
     """Decide one conflict as somebody saw it; it is written soon after.
 
-    Raises DecisionRefused where it is not what they saw any more, InputError for a choice that
-    could not be written.
+    Raises DecisionRefused where it is not what they saw any more (their choice is kept as a draft),
+    InputError for a choice that could not be written.
     """
     entry = desk.store.conflict(entry_id)
-    made = choose(entry, choice, user=user, at=datetime.now(UTC))
-    decided = desk.store.decide(entry_id, made, version=version)
-    desk.drafts.drop(user, entry_id)
+    choice = replace(choice, texts=_typed(desk, entry, choice.texts, user))
+    try:
+        made = _made(entry, choice, user, version)
+        decided = desk.store.decide(entry_id, made, version=version)
+    except DecisionRefused as error:
+        told = Draft(entry_id, choice.take, choice.sides, choice.texts, choice.note, str(error))
+        desk.store.drafts.keep(user, told)
+        message = f"{error}: your choice is kept as a draft"
+        raise DecisionRefused(message, hint=error.hint) from error
     desk.writer.soon(decided.mapping)
     desk.feed.hurry()
     return decided
 
 
-def undo(desk: Desk, ids: Sequence[int], *, user: str) -> list[int]:
-    """Take decisions back that are not written yet; the numbers of those."""
-    undone = desk.store.undo_all(ids, user=user)
-    desk.feed.hurry()
-    return undone
+def _made(entry: Entry, choice: Choice, user: str, version: int | None) -> Any:
+    try:
+        return choose(entry, choice, user=user, at=datetime.now(UTC))
+    except InputError as error:
+        if version is None or version == entry.version:
+            raise
+        # It may well have fitted what they saw.
+        message = f"conflict {entry.id} has changed since it was shown"
+        raise DecisionRefused(message, hint="look again") from error
+
+
+def _typed(
+    desk: Desk, entry: Entry, texts: Mapping[str, str | None], user: str
+) -> dict[str, str | None]:
+    """The texts, each that is hidden by what the user's draft has for it. Raises InputError where
+    it has none: the sign for a hidden value is no value.
+    """
+    masked = masks_of(desk.project)(entry.mapping)
+    hidden = [name for name, text in texts.items() if text == HIDDEN and name in masked]
+    draft = desk.store.drafts.of(user, entry.id) if hidden else None
+    kept: Mapping[str, str | None] = {} if draft is None else draft.texts
+    for name in hidden:
+        if name not in kept:
+            message = f"{name}: {HIDDEN} stands for a value that is hidden, and is none itself"
+            raise InputError(message, hint="type the value that is meant")
+    return {name: kept[name] if name in hidden else text for name, text in texts.items()}
 
 
 def would(desk: Desk, entry: Entry, choice: Choice, *, user: str) -> Effect:
     """What a choice would do to the target, as a person may see it. Raises InputError."""
     masked = masks_of(desk.project)(entry.mapping)
+    choice = replace(choice, texts=_typed(desk, entry, choice.texts, user))
     found = effect(entry, choose(entry, choice, user=user, at=datetime.now(UTC)))
     changes = {
         name: (shown(was, name in masked), shown(will, name in masked))
         for name, (was, will) in found.changes.items()
     }
     return replace(found, after=shown_record(found.after, masked), changes=changes)
-
-
-def preview_all(desk: Desk, where: Filter, choice: Choice, *, user: str) -> bulk.Preview:
-    """What a choice would write over the open conflicts of a filter."""
-    return bulk.preview(desk.store, where, bulk.maker(choice, user=user), masks_of(desk.project))
-
-
-def decide_all(desk: Desk, selection: str, choice: Choice, *, user: str) -> bulk.Decided:
-    """Decide what a preview has looked at; it is written soon after."""
-    done = bulk.decide(desk.store, selection, bulk.maker(choice, user=user))
-    for mapping in done.by_mapping:
-        desk.writer.soon(mapping)
-    desk.feed.hurry()
-    return done
-
-
-# --- the pages -------------------------------------------------------------------------------
-
-
-def choice_of(form: Form, take: str | None = None) -> Choice:
-    """The choice that a form holds: `take`, a side for single fields, values of one's own."""
-    wanted = take or form.one("take", "values")
-    if wanted not in TAKES:
-        raise InputError(f"there is nothing like take {wanted[:20]!r}: {', '.join(TAKES)}")
-    sides: dict[str, Any] = {}
-    texts: dict[str, str | None] = {}
-    for name, values in form.items():
-        part, _, field = name.partition(".")
-        if part != "side" or not values[-1]:
-            continue
-        match values[-1]:
-            case "source" | "target" as side:
-                sides[field] = side
-            case "edit":
-                texts[field] = form.one(f"text.{field}").replace("\r\n", "\n")
-            case "null":
-                texts[field] = None
-            case other:
-                raise InputError(f"{field}: there is no side {other[:20]!r}")
-    return Choice(wanted, sides, texts, form.one("note").strip())
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,77 +100,129 @@ class Would:
     problem: str = ""
 
 
-@router.post("/conflicts/{entry_id:int}/preview")
-def preview(
-    request: Request, desk: TheDesk, user: TheUser, form: TheForm, entry_id: int
-) -> Response:
-    """What each way to decide would write, with what is chosen in the form."""
-    entry = desk.store.conflict(entry_id)
+def ways(desk: Desk, entry: Entry, body: PreviewBody, *, user: str) -> list[Would]:
+    """What each way to decide would do, with what else is chosen."""
     found: list[Would] = []
     for take in TAKES:
         try:
-            found.append(Would(take, would(desk, entry, choice_of(form, take), user=user.name)))
+            found.append(Would(take, would(desk, entry, body.choice(take), user=user)))
         except InputError as error:
             found.append(Would(take, None, redacted(f"{error}. {error.hint}")))
-    chosen = choice_of(form, "values")
-    return render.page(
-        "_would.html",
-        **common(request, desk, found=found, picked=bool(chosen.sides or chosen.texts)),
-    )
+    return found
 
 
-@router.post("/conflicts/{entry_id:int}/decide")
+@router.post(
+    "/conflicts/{entry_id:int}/preview",
+    response_model=Json,
+    **two_ways(PreviewBody, page="what each way to decide would write"),
+)
+def preview(
+    request: Request, desk: TheDesk, user: TheUser, entry_id: int, body: PreviewBody | None = None
+) -> Response | Json:
+    """What a decision would write; writes nothing. Without `take`: `ways`, each with its `effect`,
+    or with the `problem` that is in its way.
+    """
+    body = body or PreviewBody.model_validate({})
+    entry = desk.store.conflict(entry_id)
+    if wants_page(request):
+        found = ways(desk, entry, body, user=user.name)
+        picked = bool(body.sides or body.values)
+        return render.page("_would.html", **common(request, desk, found=found, picked=picked))
+    if body.take is None:
+        return {"ways": [as_json(one) for one in ways(desk, entry, body, user=user.name)]}
+    return as_json(would(desk, entry, body.choice(body.take), user=user.name))
+
+
+@router.post(
+    "/conflicts/{entry_id:int}/decide",
+    response_model=Json,
+    **two_ways(DecideBody, page="its line of the list"),
+)
 def decide_one(
-    request: Request, desk: TheDesk, user: TheUser, form: TheForm, entry_id: int
-) -> Response:
-    """Decide one. What is refused is kept as a draft and shown beside what the conflict is now."""
+    request: Request, desk: TheDesk, user: TheUser, entry_id: int, body: DecideBody
+) -> Response | Json:
+    """Decide one; it is written soon after. 409 where it is not what was seen any more: the choice
+    is then kept as a draft.
+    """
     try:
-        decide(desk, entry_id, choice_of(form), user=user.name, version=form.number("version"))
+        made = decide(desk, entry_id, body.chosen, user=user.name, version=body.version)
     except DecisionRefused as error:
-        desk.drafts.keep(user.name, entry_id, form, str(error))
-        return _refused(request, desk, entry_id, f"{error}. Your choice is kept as a draft.")
+        if not wants_page(request):
+            raise
+        return _row(request, desk, entry_id, 409, str(error)) or _shown(entry_id)
     except InputError as error:
-        if form.one("row"):
-            return _row(request, desk, entry_id, 422, str(error))
-        entry = desk.store.conflict(entry_id)
-        told = redacted(f"{error}. {error.hint}")
-        return one(request, desk, entry, problem=told, form=form, status=422)
-    if form.one("row"):
-        return _row(request, desk, entry_id)
+        if not wants_page(request):
+            raise
+        told = f"{error}. {error.hint}"
+        return _row(request, desk, entry_id, 422, told) or _again(
+            request, desk, entry_id, told, 422, body.form
+        )
+    if wants_page(request):
+        return _row(request, desk, entry_id) or _shown(entry_id)
+    return entry_of(desk, made)
+
+
+@router.post(
+    "/conflicts/{entry_id:int}/undo",
+    response_model=Json,
+    **two_ways(page="its line of the list, or leads to its page"),
+)
+def undo_one(request: Request, desk: TheDesk, user: TheUser, entry_id: int) -> Response | Json:
+    """Take a decision back that is not written yet. 409 where there is none."""
+    try:
+        undone = desk.store.undo(entry_id, user=user.name)
+    except DecisionRefused as error:
+        if not wants_page(request):
+            raise
+        told = str(error)
+        return _row(request, desk, entry_id, 409, told) or _again(
+            request, desk, entry_id, told, 409
+        )
+    desk.feed.hurry()
+    if wants_page(request):
+        told = f"conflict {entry_id} is open again"
+        return _row(request, desk, entry_id, told=told) or _shown(entry_id)
+    return entry_of(desk, undone)
+
+
+@router.get("/drafts")
+def drafts(desk: TheDesk, user: TheUser) -> list[Json]:
+    """Your decisions that were refused, newest first, until you decide or discard them."""
+    return [draft_of(desk, one) for one in desk.store.drafts.by(user.name)]
+
+
+@router.post(
+    "/conflicts/{entry_id:int}/draft/discard",
+    response_model=Json,
+    **two_ways(page="leads to the conflict"),
+)
+def discard_draft(request: Request, desk: TheDesk, user: TheUser, entry_id: int) -> Response | Json:
+    """Discard your draft for a conflict; `discarded` is false where there was none."""
+    discarded = desk.store.drafts.drop(user.name, entry_id)
+    return _shown(entry_id) if wants_page(request) else {"discarded": discarded}
+
+
+# --- as pages have it ------------------------------------------------------------------------
+
+
+def _shown(entry_id: int) -> Response:
     return RedirectResponse(f"/conflicts/{entry_id}", 303)
 
 
-@router.post("/conflicts/{entry_id:int}/undo")
-def undo_one(
-    request: Request, desk: TheDesk, user: TheUser, form: TheForm, entry_id: int
+def _again(
+    request: Request, desk: Desk, entry_id: int, told: str, status: int, form: Form | None = None
 ) -> Response:
-    """Take a decision back."""
-    if not undo(desk, [entry_id], user=user.name):
-        entry = desk.store.conflict(entry_id)
-        told = f"conflict {entry_id} is {entry.state.value}: there is no decision to take back"
-        return _refused(request, desk, entry_id, told)
-    if form.one("row"):
-        return _row(request, desk, entry_id, told=f"conflict {entry_id} is open again")
-    return RedirectResponse(f"/conflicts/{entry_id}", 303)
-
-
-@router.post("/conflicts/{entry_id:int}/draft")
-def drop_draft(desk: TheDesk, user: TheUser, entry_id: int) -> Response:
-    """Forget a draft."""
-    desk.drafts.drop(user.name, entry_id)
-    return RedirectResponse(f"/conflicts/{entry_id}", 303)
-
-
-def _refused(request: Request, desk: Desk, entry_id: int, told: str) -> Response:
-    if request.headers.get("hx-request"):
-        return _row(request, desk, entry_id, 409, told)
-    return one(request, desk, desk.store.conflict(entry_id), problem=redacted(told), status=409)
+    """The page of a conflict once more, with what was wrong."""
+    entry = desk.store.conflict(entry_id)
+    return one(request, desk, entry, problem=redacted(told), form=form, status=status)
 
 
 def _row(
     request: Request, desk: Desk, entry_id: int, status: int = 200, told: str = ""
-) -> Response:
-    """A line of the list, as the conflict is now."""
+) -> Response | None:
+    """A line of the list, as the conflict is now; None where no line was asked for."""
+    if not part(request).startswith("row-"):
+        return None
     found = desk.store.conflict_page(Filter(state=None, ids=[entry_id]), limit=1)
     answer = render.page(
         "_row.html",
@@ -196,31 +232,3 @@ def _row(
     if told:
         answer.headers["hx-trigger"] = json.dumps({"told": redacted(told)})
     return answer
-
-
-@router.post("/conflicts/bulk/preview")
-def bulk_preview(request: Request, desk: TheDesk, user: TheUser, form: TheForm) -> Response:
-    """What a choice would write to the selected conflicts, or to all of a filter."""
-    where = asked_in(form).filter
-    if form.one("scope") != "filter":
-        where = Filter(ids=[int(text) for text in form.get("id", []) if text.isdecimal()])
-    choice = choice_of(form)
-    found = preview_all(desk, where, choice, user=user.name)
-    return render.page("bulk.html", **common(request, desk, found=found, choice=choice))
-
-
-@router.post("/conflicts/bulk/decide")
-def bulk_decide(request: Request, desk: TheDesk, user: TheUser, form: TheForm) -> Response:
-    """Decide what the preview showed."""
-    done = decide_all(desk, form.one("selection"), choice_of(form), user=user.name)
-    ids = [number for numbers in done.by_mapping.values() for number in numbers]
-    taken = bulk.selection_of(dict.fromkeys(ids, 0))
-    return render.page("bulk_done.html", **common(request, desk, done=done, taken=taken))
-
-
-@router.post("/conflicts/bulk/undo")
-def bulk_undo(request: Request, desk: TheDesk, user: TheUser, form: TheForm) -> Response:
-    """Take back what a bulk decision decided, as far as it is not written yet."""
-    ids = list(bulk.seen_in(form.one("selection")))
-    undone = undo(desk, ids, user=user.name)
-    return render.page("bulk_undone.html", **common(request, desk, undone=len(undone), of=len(ids)))

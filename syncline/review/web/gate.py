@@ -16,16 +16,19 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from syncline.review.web.sent import SAFE
+
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from syncline.review.web.access import Access, User
 
-SAFE: Final = frozenset({"GET", "HEAD"})
 OPEN: Final = ("/static/", "/login")
 """What is shown to those who are not signed in: nothing of the project."""
 SIGNED: Final = re.compile(r"^/hooks/[^/]+\Z")
 """Webhooks: their own signature admits them, so they come from anywhere and without a sign-in."""
+LOOKED: Final = re.compile(r"^/api/[^?]+/preview\Z")
+"""Previews: they take a body and change nothing, so a viewer may ask for them."""
 LARGEST_BODY: Final = 4_000_000
 """Bytes; a selection of 100,000 conflicts is under one million."""
 
@@ -108,7 +111,7 @@ class Gate:
             return None
         if user is None:
             return Refusal(401, "you are not signed in")
-        if not safe and not user.decides:
+        if not safe and not user.decides and not LOOKED.match(path):
             return Refusal(403, f"{user.name} is a viewer, and this changes something")
         return None if safe else _too_large(headers)
 
@@ -166,16 +169,21 @@ def _protect(headers: MutableHeaders, path: str) -> None:
 
 
 def _answer(refusal: Refusal, scope: Scope, headers: Headers) -> Response:
-    if scope["path"].startswith("/api/"):
+    by_browser = "text/html" in headers.get("accept", "")
+    of_api, safe = scope["path"].startswith("/api/"), scope["method"] in SAFE
+    if of_api and (safe or not by_browser):  # else a form was sent, and its user reads the answer
         body: dict[str, Any] = {"error": refusal.reason, "hint": ""}
         return JSONResponse(body, refusal.status)
-    wants_page = "text/html" in headers.get("accept", "") and scope["method"] in SAFE
-    if refusal.status == HTTPStatus.UNAUTHORIZED and wants_page:
-        return _sign_in()
+    if refusal.status == HTTPStatus.UNAUTHORIZED and by_browser:
+        return _sign_in(again=safe and headers.get("sec-fetch-site") == "cross-site")
     return PlainTextResponse(refusal.reason + "\n", refusal.status)
 
 
-def _sign_in() -> Response:
+def _sign_in(*, again: bool) -> Response:
+    """The page that says how to sign in. `again`: it asks once more by itself, since a browser does
+    not send the session along with a link of another site (an alert, a chat, Dagster); what this
+    page asks for is our own, and comes with it.
+    """
     from syncline.review.web.render import page
 
-    return page("signin.html", status=401)
+    return page("signin.html", status=401, again=again)

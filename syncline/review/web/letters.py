@@ -1,28 +1,37 @@
-"""Dead letters: the record, its error; mend and replay it, replay it as it is, or drop it."""
+"""Dead letters: the record, its error; mend and replay it, replay it as it is, or drop it.
+
+The same addresses serve programs and the app's own pages (`sent`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
+from syncline.cli.show import plain
 from syncline.errors import InputError, SynclineError
 from syncline.log import redacted
 from syncline.review.dead_letters import replay_mended, told_of
 from syncline.review.mask import Masked, column_masks_of, shown_letter
 from syncline.review.web import render
-from syncline.review.web.desk import Desk, Form, TheDesk, TheForm, TheUser, common
+from syncline.review.web.bodies import LettersBody, MendBody
+from syncline.review.web.desk import Desk, TheDesk, TheUser, common
+from syncline.review.web.sent import Form, Json, as_json, two_ways, wants_page
 from syncline.store import DeadLetter
 
 if TYPE_CHECKING:
     from syncline.sync import RunSummary
 
 router = APIRouter()
+"""Pages."""
+api = APIRouter(prefix="/api", tags=["dead letters"])
 _PAGE: Final = 100
 _SHOWN: Final = 20
+_ALL: Final = 1_000_000
 
 
 def visible(letter: DeadLetter, masked: Masked) -> DeadLetter:
@@ -85,29 +94,20 @@ def _key_columns(desk: Desk, mapping: str) -> frozenset[str]:
         return frozenset()
 
 
-@router.post("/dead-letters/replay")
-def replay_some(request: Request, desk: TheDesk, user: TheUser, form: TheForm) -> Response:
-    """Replay the chosen ones, or all of a mapping."""
-    ids, mapping = _ids(form), form.one("mapping")
-    chosen = desk.store.dead_letters(mapping, limit=1_000_000) if form.one("all") else []
-    chosen = chosen or [desk.store.dead_letter(number) for number in ids]
-    told = replay(desk, user.name, chosen)
-    return _listed(request, desk, mapping, told)
-
-
-@router.post("/dead-letters/drop")
-def drop_some(request: Request, desk: TheDesk, user: TheUser, form: TheForm) -> Response:
-    """Forget the chosen ones, once somebody has said so twice."""
-    chosen = [desk.store.dead_letter(number) for number in _ids(form)]
-    if chosen and not form.one("sure"):
-        shown_ones = [seen(desk, one) for one in chosen[:_SHOWN]]
-        return render.page(
-            "letters_drop.html",
-            **common(request, desk, letters=shown_ones, chosen=chosen, mapping=form.one("mapping")),
-        )
-    dropped = drop(desk, user.name, chosen)
-    told = f"{dropped:,} forgotten. Their records stay out of the target until the source changes."
-    return _listed(request, desk, form.one("mapping"), [told] if chosen else ["nothing was chosen"])
+@router.get("/dead-letters/drop")
+def ask_to_drop(
+    request: Request, desk: TheDesk, ids: Annotated[list[int] | None, Query(alias="id")] = None,
+    mapping: str = "",
+) -> Response:  # fmt: skip
+    """What would be forgotten, to be said a second time."""
+    chosen = [desk.store.dead_letter(number) for number in dict.fromkeys(ids or ())]
+    if not chosen:
+        return _listed(request, desk, mapping, ["nothing was chosen"])
+    shown_ones = [seen(desk, one) for one in chosen[:_SHOWN]]
+    return render.page(
+        "letters_drop.html",
+        **common(request, desk, letters=shown_ones, chosen=chosen, mapping=mapping),
+    )
 
 
 def _listed(request: Request, desk: Desk, mapping: str, told: list[str]) -> Response:
@@ -120,40 +120,108 @@ def _listed(request: Request, desk: Desk, mapping: str, told: list[str]) -> Resp
     )  # fmt: skip
 
 
-def _ids(form: Form) -> list[int]:
-    return [int(text) for text in dict.fromkeys(form.get("id", [])) if text.isdecimal()]
+# --- the API ---------------------------------------------------------------------------------
 
 
-@router.post("/dead-letters/{letter_id:int}/mend")
-def mend(request: Request, desk: TheDesk, user: TheUser, form: TheForm, letter_id: int) -> Response:
-    """Replay one with the values that were changed in its form."""
+@api.get("/dead-letters")
+def dead_letters(
+    desk: TheDesk, mapping: str = "", limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
+    offset: Annotated[int, Query(ge=0)] = 0,
+) -> list[Json]:  # fmt: skip
+    """Dead letters, newest first."""
+    return [as_json(letter) for letter in found(desk, mapping or None, limit, offset)]
+
+
+@api.get("/dead-letters/{letter_id:int}")
+def dead_letter(desk: TheDesk, letter_id: int) -> Json:
+    """One dead letter: the record as it was read, and why it failed."""
+    return as_json(seen(desk, desk.store.dead_letter(letter_id)))
+
+
+@api.post(
+    "/dead-letters/replay",
+    response_model=Json,
+    **two_ways(LettersBody, page="the list, with what came of it"),
+)
+def replay_some(
+    request: Request, desk: TheDesk, user: TheUser, body: LettersBody
+) -> Response | Json:
+    """Read their sources again and sync them."""
+    told = replay(desk, user.name, _chosen(desk, body))
+    if wants_page(request):
+        return _listed(request, desk, _of_list(body), told)
+    return {"told": told}
+
+
+@api.post(
+    "/dead-letters/drop",
+    response_model=Json,
+    **two_ways(LettersBody, page="the list, with what came of it"),
+)
+def drop_some(request: Request, desk: TheDesk, user: TheUser, body: LettersBody) -> Response | Json:
+    """Forget them: their records stay out of the target until their source changes."""
+    dropped = drop(desk, user.name, _chosen(desk, body))
+    if wants_page(request):
+        told = (
+            f"{dropped:,} forgotten. Their records stay out of the target until the source changes."
+        )
+        return _listed(request, desk, _of_list(body), [told] if dropped else ["nothing was chosen"])
+    return {"dropped": dropped}
+
+
+def _chosen(desk: Desk, body: LettersBody) -> list[DeadLetter]:
+    if body.mapping is not None:
+        return desk.store.dead_letters(body.mapping, limit=_ALL)
+    return [desk.store.dead_letter(number) for number in dict.fromkeys(body.ids)]
+
+
+def _of_list(body: LettersBody) -> str:
+    """The mapping whose list the form was on."""
+    return "" if body.form is None else body.form.one("mapping")
+
+
+@api.post(
+    "/dead-letters/{letter_id:int}/mend",
+    response_model=Json,
+    **two_ways(MendBody, page="it, if it failed again; else leads to the list"),
+)
+def mend(
+    request: Request, desk: TheDesk, user: TheUser, letter_id: int, body: MendBody
+) -> Response | Json:
+    """Replay one with some values of its record mended."""
     letter = desk.store.dead_letter(letter_id)
-    masked = column_masks_of(desk.project)(letter.mapping)
-    texts = changed(letter, masked, form)
+    if body.form is not None:
+        masked = column_masks_of(desk.project)(letter.mapping)
+        return _mended_page(request, desk, letter, changed(letter, masked, body.values), body.form)
+    if not body.values:
+        message = "there is no value to mend"
+        raise InputError(message, hint="to replay it as it is: /api/dead-letters/replay")
+    answer: Json = plain(mended(desk, user.name, letter, body.values).as_dict())
+    return answer
+
+
+def _mended_page(
+    request: Request, desk: Desk, letter: DeadLetter, texts: Mapping[str, str], form: Form
+) -> Response:
     try:
-        summary = mended(desk, user.name, letter, texts)
+        mended(desk, request.state.user.name, letter, texts)
     except InputError as error:
         return _page(request, desk, letter, redacted(f"{error}. {error.hint}"), form)
-    if any(one.id == letter_id for one in desk.store.dead_letters(letter.mapping, limit=1_000_000)):
-        again = desk.store.dead_letter(letter_id)
+    if any(one.id == letter.id for one in desk.store.dead_letters(letter.mapping, limit=_ALL)):
+        again = desk.store.dead_letter(letter.id)
         return _page(request, desk, again, "It failed again: see the error below.", form)
-    _ = summary
     return RedirectResponse(f"/dead-letters?mapping={letter.mapping}", 303)
 
 
-def changed(letter: DeadLetter, masked: Masked, form: Form) -> dict[str, str]:
+def changed(letter: DeadLetter, masked: Masked, given: Mapping[str, str]) -> dict[str, str]:
     """The values of a form that are not as the record has them; of a masked one, any that is
     given.
     """
     texts: dict[str, str] = {}
     for name, value in letter.source.items():
-        given = form.get(f"value.{name}")
-        if given is None:
-            continue
-        text = given[-1].replace("\r\n", "\n")  # as browsers send a line's end
         before = "" if name in masked else render.typed(value).replace("\r\n", "\n")
-        if text != before:
-            texts[name] = text
+        if name in given and given[name] != before:
+            texts[name] = given[name]
     return texts
 
 
@@ -171,7 +239,7 @@ def replay(desk: Desk, user: str, chosen: list[DeadLetter]) -> list[str]:
     told: list[str] = []
     for summary in _replayed(desk, chosen):
         ids = {one.id for one in chosen if one.mapping == summary.mapping}
-        left = {one.id for one in desk.store.dead_letters(summary.mapping, limit=1_000_000)} & ids
+        left = {one.id for one in desk.store.dead_letters(summary.mapping, limit=_ALL)} & ids
         told.append(f"{summary.mapping}: {len(ids) - len(left):,} of {len(ids):,} went through")
     desk.store.audit(told_of(chosen, "replayed", user))
     desk.feed.hurry()

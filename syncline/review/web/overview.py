@@ -49,18 +49,6 @@ def overview(request: Request, desk: TheDesk) -> Response:
     return render.page("overview.html", **common(request, desk, cards=cards(desk)))
 
 
-@router.get("/overview/cards")
-def cards_again(request: Request, desk: TheDesk) -> Response:
-    """Every mapping, for a page that is open already."""
-    return render.page("_cards.html", **common(request, desk, cards=cards(desk)))
-
-
-@router.get("/overview/state/{name}")
-def state(desk: TheDesk, name: str) -> Response:
-    """What both databases of a mapping say."""
-    return render.page("_state.html", **live(desk, name))
-
-
 def cards(desk: Desk) -> list[Card]:
     """The mappings by name, those that do not load among them."""
     return [_card(desk, name) for name in desk.names]

@@ -1,4 +1,7 @@
-"""Rules: a decision remembered, with what it would settle before it is; and what if."""
+"""Rules: a decision remembered, with what it would settle before it is; and what if.
+
+The same addresses serve programs and the app's own pages (`sent`).
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,15 @@ from typing import Final, Literal
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
+from syncline.cli.show import plain
 from syncline.errors import InputError
 from syncline.review import bulk
 from syncline.review.mask import masks_of, shown
 from syncline.review.web import render
-from syncline.review.web.desk import Desk, TheDesk, TheForm, TheUser, common
+from syncline.review.web.bodies import RemoveBody, RuleBody
+from syncline.review.web.bulk import told_done
+from syncline.review.web.desk import Desk, TheDesk, TheUser, common
+from syncline.review.web.sent import Json, as_json, two_ways, wants_page
 from syncline.review.whatif import (
     Answer,
     Settles,
@@ -30,10 +37,9 @@ from syncline.rulebook import add_rule, remove_rule, rules_path
 from syncline.store import Entry
 
 router = APIRouter()
+"""Pages."""
+api = APIRouter(prefix="/api", tags=["rules"])
 BUILT_IN: Final = ("source", "target", "latest", "merge", "manual")
-
-
-# --- what both doors use ---------------------------------------------------------------------
 
 
 def suggestions(desk: Desk, entry: Entry) -> list[Rule]:
@@ -138,18 +144,6 @@ def _known(desk: Desk, name: str) -> Known:
         return Known(name, (), str(error))
 
 
-@router.post("/rules/remove")
-def rules_remove(desk: TheDesk, user: TheUser, form: TheForm) -> Response:
-    """Take one out of its file."""
-    mapping, number = form.one("mapping"), form.number("number") or 0
-    found = _known(desk, mapping).rules
-    if not 1 <= number <= len(found) or found[number - 1].text != form.one("text"):
-        message = f"the rules of {mapping} have changed since they were shown"
-        raise InputError(message, hint="look again at /rules")
-    forget(desk, mapping, number, user=user.name)
-    return RedirectResponse("/rules", 303)
-
-
 @router.get("/conflicts/{entry_id:int}/rule")
 def from_decision(request: Request, desk: TheDesk, entry_id: int) -> Response:
     """The rules that a decision could become."""
@@ -158,54 +152,112 @@ def from_decision(request: Request, desk: TheDesk, entry_id: int) -> Response:
     return render.page("rule.html", **common(request, desk, entry=entry, found=found))
 
 
-@router.get("/conflicts/{entry_id:int}/rule/{index:int}")
-def what_it_settles(
-    request: Request, desk: TheDesk, user: TheUser, entry_id: int, index: int
-) -> Response:
-    """What one of them would settle, with those that are there."""
-    entry = desk.store.conflict(entry_id)
-    rule = _suggestion(desk, entry, index)
-    there = list(desk.project.rules(entry.mapping))
-    found = settles(desk, entry.mapping, [*there, rule], user=user.name)
-    before = settles(desk, entry.mapping, there, user=user.name).would if there else 0
-    context = common(request, desk, entry=entry, found=found, more=found.would - before)
-    return render.page("_settles.html", **context, there=len(there))
+# --- the API ---------------------------------------------------------------------------------
 
 
-def _suggestion(desk: Desk, entry: Entry, index: int) -> Rule:
-    found = suggestions(desk, entry)
-    if not 0 <= index < len(found):
-        message = f"there is no rule {index} for conflict {entry.id}"
-        raise InputError(message, hint="look at it again")
-    return found[index]
+@api.get("/rules/{mapping}")
+def rules_of(desk: TheDesk, mapping: str) -> list[Json]:
+    """The rules of a mapping, in order, each with its number."""
+    desk.project.mapping(mapping)
+    found = desk.project.rules(mapping)
+    return [plain(rule.content | {"number": number}) for number, rule in enumerate(found, 1)]
 
 
-@router.post("/conflicts/{entry_id:int}/rule")
-def remember_one(
-    request: Request, desk: TheDesk, user: TheUser, form: TheForm, entry_id: int
-) -> Response:
-    """Remember one, and settle by it what waits where that is wanted."""
-    entry = desk.store.conflict(entry_id)
-    rule = _suggestion(desk, entry, form.number("index") or 0)
-    if rule.text != form.one("text"):
-        message = "the decision has changed since its rules were shown"
-        raise InputError(message, hint="look at it again")
-    rule = replace(rule, note=form.one("note").strip())
-    remember(desk, entry.mapping, rule, user=user.name)
-    if not form.one("apply"):
-        return RedirectResponse("/rules", 303)
-    done = apply_rules(desk, entry.mapping, user=user.name)
-    ids = [number for numbers in done.by_mapping.values() for number in numbers]
-    taken = bulk.selection_of(dict.fromkeys(ids, 0))
-    return render.page("bulk_done.html", **common(request, desk, done=done, taken=taken))
+@api.post(
+    "/rules/{mapping}/preview",
+    response_model=Json,
+    **two_ways(RuleBody, page="how many it would settle, and the first of them"),
+)
+def rule_preview(
+    request: Request, desk: TheDesk, user: TheUser, mapping: str, body: RuleBody
+) -> Response | Json:
+    """What the mapping's rules with this one at their end would settle of what waits; `more` is
+    what it would add.
+    """
+    rule = body.rule
+    check(desk, mapping, rule)
+    there = list(desk.project.rules(mapping))
+    found = settles(desk, mapping, [*there, rule], user=user.name)
+    before = settles(desk, mapping, there, user=user.name).would if there else 0
+    more = found.would - before
+    if wants_page(request):
+        context = common(request, desk, found=found, more=more, there=len(there))
+        return render.page("_settles.html", **context)
+    return as_json(found) | {"more": more}
 
 
-@router.get("/conflicts/{entry_id:int}/as")
-def other_strategies(request: Request, desk: TheDesk, entry_id: int) -> Response:
-    """What every strategy would have done with a conflict."""
+@api.post(
+    "/rules/{mapping}",
+    response_model=Json,
+    **two_ways(RuleBody, page="what it settled, or leads to the rules"),
+)
+def rule_add(
+    request: Request, desk: TheDesk, user: TheUser, mapping: str, body: RuleBody
+) -> Response | Json:
+    """Remember a rule: from the next run on it settles what would else wait; with `apply` also what
+    waits already.
+    """
+    rule = body.rule
+    remember(desk, mapping, rule, user=user.name)
+    if body.apply:
+        done = told_done(request, desk, apply_rules(desk, mapping, user=user.name))
+        return done if isinstance(done, Response) else {"text": rule.text, **done}
+    return RedirectResponse("/rules", 303) if wants_page(request) else {"text": rule.text}
+
+
+@api.post(
+    "/rules/{mapping}/apply",
+    response_model=Json,
+    **two_ways(page="what was decided, and what not"),
+)
+def rules_apply(request: Request, desk: TheDesk, user: TheUser, mapping: str) -> Response | Json:
+    """Decide what waits by the mapping's rules."""
+    desk.project.mapping(mapping)
+    return told_done(request, desk, apply_rules(desk, mapping, user=user.name))
+
+
+@api.post(
+    "/rules/{mapping}/remove",
+    response_model=Json,
+    **two_ways(RemoveBody, page="leads to the rules"),
+)
+def rule_remove(
+    request: Request, desk: TheDesk, user: TheUser, mapping: str, body: RemoveBody
+) -> Response | Json:
+    """Forget a rule; what it settled stays as it is."""
+    there = desk.project.rules(mapping)
+    if body.text is not None and body.text not in {r.text for r in there[body.number - 1 :][:1]}:
+        message = f"the rules of {mapping} have changed since they were shown"
+        raise InputError(message, hint="look at them again")
+    forgotten = forget(desk, mapping, body.number, user=user.name)
+    return RedirectResponse("/rules", 303) if wants_page(request) else {"text": forgotten.text}
+
+
+@api.get("/conflicts/{entry_id:int}/rules")
+def suggested_rules(desk: TheDesk, entry_id: int) -> list[Json]:
+    """The rules that its decision could become."""
+    found = suggestions(desk, desk.store.conflict(entry_id))
+    return [plain(rule.content) for rule in found]
+
+
+@api.get(
+    "/conflicts/{entry_id:int}/as",
+    response_model=list[Json],
+    **two_ways(page="the same side by side"),
+)
+def other_strategies(request: Request, desk: TheDesk, entry_id: int) -> Response | list[Json]:
+    """What every strategy would have done with it."""
     entry = desk.store.conflict(entry_id)
     answers = [_answer(desk, entry, name) for name in strategies(desk)]
-    return render.page("_as.html", **common(request, desk, answers=answers))
+    if wants_page(request):
+        return render.page("_as.html", **common(request, desk, answers=answers))
+    return [as_json(one) for one in answers]
+
+
+@api.get("/conflicts/{entry_id:int}/as/{strategy}")
+def as_strategy(desk: TheDesk, entry_id: int, strategy: str) -> Json:
+    """What another strategy would have done with it; `asks` where it would ask a person too."""
+    return as_json(what_if(desk, desk.store.conflict(entry_id), strategy))
 
 
 def _answer(desk: Desk, entry: Entry, name: str) -> Answer:

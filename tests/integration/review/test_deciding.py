@@ -82,7 +82,7 @@ def test_f44_no_cell_of_the_export_is_a_formula(tmp_path: Path) -> None:
     served = Serving(bench.project)
     try:
         with served.client() as client:
-            text = client.get("/conflicts.csv").text
+            text = client.get("/api/conflicts.csv").text
     finally:
         served.stop()
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
@@ -103,7 +103,9 @@ def test_a_rule_is_previewed_added_and_removed_by_the_api(
     assert client.post("/api/rules/customers", json=body | {"field": "nope"}).status_code == 422
     assert client.post("/api/rules/customers", json=body).status_code == 200
     assert client.get("/api/rules/customers").json()[0]["text"].startswith("email: source when")
-    assert client.delete("/api/rules/customers/1").status_code == 200
+    wrong = {"number": 1, "text": "email: source when always"}
+    assert client.post("/api/rules/customers/remove", json=wrong).status_code == 422
+    assert client.post("/api/rules/customers/remove", json={"number": 1}).status_code == 200
     assert not bench.project.rules("customers")
 
 
@@ -193,7 +195,7 @@ def test_what_can_not_be_written_waits_and_is_told(tmp_path: Path) -> None:
             target.write_text("this is no database")
             client.post("/api/conflicts/1/decide", json={"take": "source"})
             eventually(
-                lambda: "decisions wait to be written" in client.get("/overview/cards").text,
+                lambda: "decisions wait to be written" in client.get("/").text,
                 "the overview tells it",
             )
             assert client.get("/api/conflicts/1").json()["state"] == "decided"
@@ -237,15 +239,19 @@ def test_every_kind_of_conflict_is_shown_and_decided(tmp_path: Path) -> None:
                 entry = bench.conflict(key)
                 assert entry.kind == kind
                 path = f"/conflicts/{entry.id}"
-                for part in ("", "/pane", "/as"):
-                    assert client.get(path + part).status_code == 200, (kind, part)
-                for part in ("", "/pane"):  # what there is to decide about is there to be seen
-                    assert seen[kind] in client.get(path + part).text, (kind, part)
-                shown = client.post(f"{path}/preview", data={})
+                asked = {"hx-request": "true", "hx-target": "pane"}
+                # What there is to decide about is there to be seen.
+                for page in (client.get(path), client.get(f"/api{path}", headers=asked)):
+                    assert page.status_code == 200, kind
+                    assert seen[kind] in page.text, kind
+                assert client.get(f"/api{path}/as", headers=asked).status_code == 200, kind
+                shown = client.post(f"/api{path}/preview", headers=asked)
                 assert (shown.status_code, "Source" in shown.text) == (200, True), kind
                 form = {"take": "target" if kind == "refused" else "source"}
-                done = client.post(f"{path}/decide", data=form)
+                accept = {"accept": "text/html"}
+                done = client.post(f"/api{path}/decide", data=form, headers=accept)
                 assert done.status_code == 303, (kind, done.text)
+                assert done.headers["location"] == path
             eventually(
                 lambda: client.get("/api/conflicts?state=applied").json()["total"] == 4,
                 "all are applied",
@@ -260,7 +266,7 @@ def test_every_kind_of_conflict_is_shown_and_decided(tmp_path: Path) -> None:
 
 def test_an_event_tells_what_others_did_but_no_value(serving: Serving) -> None:
     """A page that listens is told the conflict's number and who, within seconds."""
-    with serving.client() as client, client.stream("GET", "/events") as stream:
+    with serving.client() as client, client.stream("GET", "/api/events") as stream:
         lines = stream.iter_lines()
         assert next(lines).startswith("retry")
         with serving.client() as other:

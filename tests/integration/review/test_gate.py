@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -19,22 +20,37 @@ from tests.browser.review_bench import (
 from tests.integration.review.conftest import TOKEN
 
 PAGES = [
-    "/", "/overview/cards", "/overview/state/customers", "/conflicts", "/conflicts/list",
-    "/conflicts/1", "/conflicts/1/pane", "/conflicts/1/as", "/conflicts/1/rule", "/rules",
-    "/runs", "/runs?mapping=customers", "/audit",
+    "/", "/conflicts", "/conflicts/1", "/conflicts/1/rule", "/rules",
+    "/runs", "/runs?mapping=customers", "/audit", "/dead-letters/drop?id=1",
     "/dead-letters", "/dead-letters/1", "/api/docs", "/conflicts/9999", "/no/such/page",
 ]  # fmt: skip
-DATA = [
-    "/conflicts.csv", "/api/conflicts", "/api/conflicts/1", "/api/mappings", "/api/runs",
-    "/api/audit", "/api/dead-letters", "/api/dead-letters/1", "/api/openapi.json",
-    "/api/rules/customers", "/api/conflicts/1/as/source",
-    "/api/mappings/customers/status", "/api/conflicts.csv",
+PARTS = [
+    "/api/mappings", "/api/mappings/customers/status", "/api/conflicts", "/api/conflicts/1",
+    "/api/conflicts/1?seen=0", "/api/conflicts/1/as",
 ]  # fmt: skip
+"""What pages of ours ask for as HTML, and programs as JSON."""
+DATA = [
+    *PARTS, "/api/runs", "/api/audit", "/api/dead-letters", "/api/dead-letters/1",
+    "/api/openapi.json", "/api/rules/customers", "/api/conflicts/1/as/source", "/api/drafts",
+    "/api/me", "/api/conflicts/1/rules", "/api/conflicts.csv",
+]  # fmt: skip
+
+
+def every(client: httpx.Client, *more: str) -> Iterator[tuple[str, httpx.Response]]:
+    """All that can be looked at, each as it is asked for."""
+    for path in [*PAGES, *DATA, *more]:
+        yield path, client.get(path)
+    for path in PARTS:
+        target = "banner" if "seen" in path else "pane"
+        headers = {"hx-request": "true", "hx-target": target}
+        answer = client.get(path, headers=headers)
+        assert answer.headers["content-type"].startswith("text/html"), path
+        yield f"{path} as a part", answer
 
 
 def test_f43_nothing_is_shown_without_a_login(serving: Serving) -> None:
     """Every page, export, stream and endpoint answers 401 and tells nothing of the project."""
-    for path in [*PAGES, *DATA, "/events", "/api/nothing"]:
+    for path in [*PAGES, *DATA, "/api/events", "/api/nothing"]:
         answer = httpx.get(serving.url + path, headers={"accept": "text/html"})
         assert answer.status_code == 401, path
         assert "customers" not in answer.text
@@ -75,10 +91,13 @@ def test_f43_a_post_from_elsewhere_is_refused(
     serving: Serving, client: httpx.Client, headers: dict[str, str]
 ) -> None:
     """Also with the session's cookie: 403, and nothing is decided."""
+    bodies: list[dict[str, Any]] = [{"data": {"take": "source"}}, {"json": {"take": "source"}}]
     with httpx.Client(base_url=serving.url, cookies=client.cookies) as foreign:
-        for path in ("/conflicts/2/decide", "/api/conflicts/2/decide", "/logout"):
-            answer = foreign.post(path, data={"take": "source"}, headers=headers)
-            assert answer.status_code == 403, path
+        for path in ("/api/conflicts/2/decide", "/api/conflicts/2/preview", "/logout"):
+            for body in bodies:
+                for accept in ("text/html", "*/*"):
+                    answer = foreign.post(path, headers=headers | {"accept": accept}, **body)
+                    assert answer.status_code == 403, path
     assert client.get("/api/conflicts/2").json()["state"] == "open"
 
 
@@ -92,16 +111,17 @@ def test_f43_a_forged_host_is_refused(client: httpx.Client, host: str) -> None:
 
 def test_f43_what_a_record_holds_is_text_on_every_page(client: httpx.Client) -> None:
     """A value that is a script stands there escaped."""
-    for path in PAGES:
-        assert SCRIPT not in client.get(path).text, path
+    for path, answer in every(client):
+        if answer.headers["content-type"].startswith("text/html"):
+            assert SCRIPT not in answer.text, path
     page = client.get("/conflicts/1").text
     assert "&lt;script&gt;" in page
 
 
 def test_every_answer_has_the_headers_that_keep_a_browser_safe(client: httpx.Client) -> None:
     """No inline script or style, no frame, no cache: also for refusals."""
-    for path in [*PAGES, *DATA]:
-        headers = client.get(path).headers
+    for _, answer in every(client):
+        headers = answer.headers
         policy = headers["content-security-policy"]
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
@@ -112,23 +132,26 @@ def test_every_answer_has_the_headers_that_keep_a_browser_safe(client: httpx.Cli
 
 def test_no_page_has_script_or_style_of_its_own(client: httpx.Client) -> None:
     """What the policy would refuse is not there in the first place."""
-    for path in PAGES:
-        text = client.get(path).text
+    for path, answer in every(client):
+        if not answer.headers["content-type"].startswith("text/html"):
+            continue
+        text = answer.text
         assert not re.findall(r"<script(?![^>]*\ssrc=)|<style|\sstyle=|\son[a-z]+=\"", text), path
         assert not re.findall(r"(?:src|href)=\"(?:https?:)?//", text), path
 
 
 def test_f39_a_password_is_on_no_page(client: httpx.Client) -> None:
     """The canary of a connection's URL: not even where its error is shown."""
-    for path in [*PAGES, *DATA]:
-        assert CANARY not in client.get(path).text, path
+    for path, answer in every(client):
+        assert CANARY not in answer.text, path
 
 
 def test_masked_values_are_on_no_page(bench: ReviewBench, client: httpx.Client) -> None:
     """Neither in records, previews, errors and exports, nor found by a search."""
-    for path in [*PAGES, *DATA, "/conflicts?q=%2B39", "/api/audit?q=%2B39"]:
-        assert "+39 0" not in client.get(path).text, path
-    shown = client.post("/conflicts/2/preview", data={"take": "source"}).text
+    for path, answer in every(client, "/conflicts?q=%2B39", "/api/audit?q=%2B39"):
+        assert "+39 0" not in answer.text, path
+    form, headers = {"note": "x"}, {"hx-request": "true"}
+    shown = client.post("/api/conflicts/2/preview", data=form, headers=headers).text
     assert "+39 0" not in shown
     assert "•••" in shown
     assert client.get("/api/conflicts?q=%2B39").json()["total"] == 0
@@ -192,6 +215,8 @@ def test_a_proxy_tells_who_asks_and_what_they_may(proxied: Serving) -> None:
         bob.post("/api/conflicts/6/undo")
     with asked_by(proxied, "eve", "viewer") as eve:
         assert eve.get("/conflicts/6").status_code == 200
+        looked = eve.post("/api/conflicts/6/preview", json={"take": "target"})
+        assert "email" not in looked.json()["changes"]
         refused = eve.post("/api/conflicts/6/decide", json={"take": "target"})
         assert refused.status_code == 403
         assert "viewer" in refused.json()["error"]

@@ -65,6 +65,7 @@ def test_the_commands_are_those_that_were_promised() -> None:
         "syncline conflicts show",
         "syncline conflicts resolve",
         "syncline conflicts undo",
+        "syncline conflicts drafts",
         "syncline conflicts export",
         "syncline conflicts audit",
         "syncline conflicts rules list",

@@ -363,3 +363,15 @@ def test_f39_a_secret_in_an_alert_is_not_sent(store: Store, hook: Hook) -> None:
     alert(store, to, "run.failed", "c", {"error": "postgresql://u:canary@h/d is down"}, once="1")
     send_due(store, to)
     assert "canary" not in hook.got[0][1]
+
+
+def test_an_alert_leads_to_the_conflicts_of_its_mapping(
+    store: Store, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the address of the review app is known, and not else."""
+    told(store, receiver(hook.url))
+    assert "conflicts" not in json.loads(only(store).body)["data"]
+    monkeypatch.setenv("SYNCLINE_REVIEW_URL", "https://review.example.org")
+    told(store, receiver(hook.url), once="run-2")
+    urls = [json.loads(one.body)["data"].get("conflicts") for one in store.outbox.listed()]
+    assert "https://review.example.org/conflicts?mapping=customers" in urls

@@ -96,7 +96,7 @@
     const pane = find("#pane");
     if (!pane || pane.offsetParent === null) return; // a narrow window has no room for it
     paneTimer = setTimeout(
-      () => htmx.ajax("GET", `/conflicts/${id}/pane`, { source: pane, target: pane, swap: "innerHTML" }), 80);
+      () => htmx.ajax("GET", `/api/conflicts/${id}`, { source: pane, target: pane, swap: "innerHTML" }), 80);
   }
   function goTo(row) {
     if (!row) return;
@@ -136,12 +136,12 @@
     if (!row) return;
     if (!isOpen(row)) { tell(`Conflict ${id} is ${row.dataset.state}.`); return; }
     row.setAttribute("aria-busy", "true");
-    await send(id, "decide", { take, version: row.dataset.version, row: "1" });
+    await send(id, "decide", { take, version: row.dataset.version });
     const now = rowOf(id);
     if (now && !isOpen(now)) nextOpen(id); else { goTo(now); show(id); }
   }
   async function undo(id) {
-    await send(id, "undo", { row: "1" });
+    await send(id, "undo", {});
     goTo(rowOf(id));
     show(id);
   }
@@ -149,7 +149,7 @@
   // only: every decision has an element of its own, so that none waits, and none is dropped.
   async function send(id, what, values) {
     const source = document.body.appendChild(document.createElement("div"));
-    const path = `/conflicts/${id}/${what}`;
+    const path = `/api/conflicts/${id}/${what}`;
     await htmx.ajax("POST", path, { source, target: `#row-${id}`, swap: "outerHTML", values });
     source.remove();
   }
@@ -235,6 +235,14 @@
       const name = event.target.name.slice("text.".length);
       const radio = find(`input[type="radio"][name="${CSS.escape(`side.${name}`)}"][value="edit"]`);
       if (radio) radio.checked = true;
+    });
+    // The fields of a group are taken from one side: whoever chooses it for one chooses it for all.
+    document.addEventListener("change", (event) => {
+      const { group } = event.target.dataset;
+      if (!group || !["source", "target", ""].includes(event.target.value)) return;
+      for (const other of all(`#decide input[data-group="${group}"]`)) {
+        if (other.value === event.target.value) other.checked = true;
+      }
     });
     if (location.hash === "#edit") startEdit();
   }
