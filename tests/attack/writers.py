@@ -31,7 +31,8 @@ def connect(kind: str, url: str) -> Any:
         return psycopg.connect(url, autocommit=True)
     if kind == "sqlite":
         path = url.removeprefix("sqlite:///")
-        return sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
+        # Its locks are not handed out in turns: one of a crowd of writers may wait for minutes.
+        return sqlite3.connect(path, timeout=600, isolation_level=None, check_same_thread=False)
     import pymysql
 
     parts = urlsplit(url)
