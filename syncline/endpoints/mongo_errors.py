@@ -39,14 +39,16 @@ def reporting() -> Generator[None]:
 def told(error: errors.PyMongoError) -> SynclineError:
     """Give syncline's error for one of the driver."""
     message = str(error).split(", full error:")[0]
+    if isinstance(error, errors.ConnectionFailure):
+        # AutoReconnect and timeouts are such. In a transaction they have the label below, too, but
+        # what is gone then is the server: it is waited for, not asked again a few times in a row.
+        return Unreachable(f"mongodb: {message}")
     if error.has_error_label("TransientTransactionError"):
         return Transient(f"mongodb: {message}")
     if isinstance(error, errors.OperationFailure):
         return told_by_code(error.code or 0, message)
     if isinstance(error, errors.ConfigurationError | errors.InvalidName | errors.InvalidOperation):
         return InputError(f"mongodb: {message}")
-    if isinstance(error, errors.ConnectionFailure):  # AutoReconnect and timeouts are such
-        return Unreachable(f"mongodb: {message}")
     return Unreachable(f"mongodb: {message}") if error.timeout else RunFailed(f"mongodb: {message}")
 
 

@@ -31,6 +31,10 @@ def product(watermark: str) -> str:
     return known.get(watermark, watermark)
 
 
+def _opened(kind: str, new_database: NewDatabase) -> tuple[str, str]:
+    return "mongo" if kind == REPLICA_SET else kind, new_database(kind)
+
+
 class Make(Protocol):
     """Makes a project that reads by a watermark."""
 
@@ -59,10 +63,9 @@ def make(new_database: NewDatabase, tmp_path: Path) -> Iterator[Make]:
         fields: str = FIELDS,
     ) -> ProjectBench:
         kind = product(watermark)
-        url = new_database(REPLICA_SET if watermark == "stream" else kind)
         here, there = (
-            Side(kind, url, "people"),
-            Side(target, new_database(target), "people_copy"),
+            Side(*_opened(REPLICA_SET if watermark == "stream" else kind, new_database), "people"),
+            Side(*_opened(target, new_database), "people_copy"),
         )
         sides.extend((here, there))
         here.create()

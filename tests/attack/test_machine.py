@@ -342,7 +342,7 @@ def test_the_machine_on_sqlite(make: Make) -> None:
     ("watermark", "target"),
     [
         ("sqlite", "sqlite"), ("xmin", "postgres"), ("mariadb", "mariadb"), ("xmin", "mongo"),
-        ("mongo", "postgres"),
+        ("mongo", "postgres"), ("stream", "replica-set"),
     ],
 )  # fmt: skip
 def test_the_machine_on_every_database(watermark: str, target: str, make: Make) -> None:

@@ -13,15 +13,26 @@ from syncline.errors import SynclineError, Unreachable
 from syncline.sync import Progress
 from tests.attack.conftest import Make, in_step
 from tests.attack.proxy import Proxy
+from tests.conftest import REPLICA_SET
 from tests.integration.project_bench import ProjectBench, Side, now, person
 
 pytestmark = pytest.mark.slow  # minutes of waiting for dead lines: `make test-all` runs it
 
 LEDGER = "conflicts: {strategy: manual}\n"
 SERVERS = ["postgres", "mariadb"]
-COMMIT = {"postgres": b"COMMIT\x00", "mariadb": b"\x03COMMIT"}
+COMMIT = {
+    "postgres": b"COMMIT\x00",
+    "mariadb": b"\x03COMMIT",
+    REPLICA_SET: b"COMMITTRANSACTION\x00",
+}
 """The statement as it stands on the wire: neither has READ COMMITTED in it."""
-SOURCES = {"postgres": "xmin", "mariadb": "mariadb", "mongo": "mongo"}
+KINDS = ["postgres", "mariadb", "mongo", REPLICA_SET]
+SOURCES = {
+    "postgres": "xmin",
+    "mariadb": "mariadb",
+    "mongo": "mongo",
+    REPLICA_SET: "stream",
+}
 Between = Callable[[Side], Proxy]
 
 
@@ -77,7 +88,7 @@ def position(bench: ProjectBench) -> Any:
 
 @pytest.mark.parametrize("fate", ["answered", "in flight"])
 @pytest.mark.parametrize("rest", ["", LEDGER], ids=["plain", "ledger"])
-@pytest.mark.parametrize("target", SERVERS)
+@pytest.mark.parametrize("target", COMMIT)
 def test_f14_a_commit_whose_answer_is_lost_counts_once(
     target: str, rest: str, fate: Any, make: Make, between: Between
 ) -> None:
@@ -106,14 +117,15 @@ BULKS = {
 @pytest.mark.parametrize("fate", ["answered", "in flight", "never"])
 @pytest.mark.parametrize("rest", ["", LEDGER], ids=["plain", "ledger"])
 @pytest.mark.parametrize("lost", BULKS)
-@pytest.mark.mongo
+@pytest.mark.parametrize("target", ["mongo", REPLICA_SET])
 def test_f14_a_write_of_mongodb_whose_answer_is_lost_counts_once(
-    lost: str, rest: str, fate: Any, make: Make, between: Between
+    target: str, lost: str, rest: str, fate: Any, make: Make, between: Between
 ) -> None:
     """Without transactions each write is durable by itself: records that landed, or the state, and
-    nobody was told. The run writes them again, and no edit of others becomes a conflict.
+    nobody was told. The run writes them again, and no edit of others becomes a conflict. With them
+    the transaction is lost as a whole.
     """
-    bench = make("sqlite", "mongo", count=50, rest=rest)
+    bench = make("sqlite", target, count=50, rest=rest)
     proxy = between(bench.target)
     through(bench, target=proxy)
     done = bench.run(batch_size=10, on_progress=after(2, lambda: proxy.strike(BULKS[lost], fate)))
@@ -127,7 +139,7 @@ def test_f14_a_write_of_mongodb_whose_answer_is_lost_counts_once(
 
 
 @pytest.mark.parametrize("rest", ["", LEDGER], ids=["plain", "ledger"])
-@pytest.mark.parametrize("target", SERVERS)
+@pytest.mark.parametrize("target", COMMIT)
 def test_f14_a_commit_that_never_arrived_is_no_commit(
     target: str, rest: str, make: Make, between: Between
 ) -> None:
@@ -146,7 +158,7 @@ def test_f14_a_commit_that_never_arrived_is_no_commit(
 
 
 @pytest.mark.parametrize("fate", ["answered", "never"])
-@pytest.mark.parametrize("target", SERVERS)
+@pytest.mark.parametrize("target", COMMIT)
 def test_f14_a_commit_of_which_nothing_can_be_learnt_for_a_while(
     target: str, fate: Any, make: Make, between: Between
 ) -> None:
@@ -219,7 +231,7 @@ FAULTS = ["latency", "reset", "truncated"]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("kind", ["postgres", "mariadb", "mongo"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_f16_a_bad_network_before_both_sides(
     kind: str, fault: str, make: Make, between: Between
 ) -> None:
@@ -255,7 +267,7 @@ def test_f16_a_bad_network_before_both_sides(
 
 
 @pytest.mark.parametrize("side", ["source", "target"])
-@pytest.mark.parametrize("kind", ["postgres", "mariadb", "mongo"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_f16_a_black_hole_ends_within_its_deadline(
     kind: str, side: str, make: Make, between: Between
 ) -> None:
@@ -293,7 +305,7 @@ def test_f16_a_black_hole_ends_within_its_deadline(
     assert in_step(bench)
 
 
-@pytest.mark.parametrize("kind", ["postgres", "mariadb", "mongo"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_f17_a_side_that_can_not_be_reached_moves_no_checkpoint(
     kind: str, make: Make, between: Between
 ) -> None:

@@ -8,10 +8,17 @@ from pathlib import Path
 import pytest
 
 from syncline.endpoints.base import Endpoint
-from tests.conftest import NewDatabase
+from tests.conftest import REPLICA_SET, NewDatabase
 from tests.integration.project_bench import DELTA, FIELDS, Make, ProjectBench, Side, person
 
-PRODUCTS = ["memory", "sqlite", "postgres", "mariadb", "mongo"]
+PRODUCTS = [
+    "memory",
+    "sqlite",
+    "postgres",
+    "mariadb",
+    "mongo",
+    pytest.param(REPLICA_SET, marks=[pytest.mark.slow, pytest.mark.mongo]),
+]
 
 
 def open_url(kind: str, url: str) -> Endpoint:

@@ -11,7 +11,11 @@ import de.bwaldvogel.mongo.bson.Document;
 import de.bwaldvogel.mongo.oplog.Oplog;
 import io.netty.channel.Channel;
 import java.net.InetSocketAddress;
+import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
+import java.util.Set;
 
 /**
  * Serves mongo-java-server on 127.0.0.1 under the version numbers that current drivers ask for.
@@ -27,7 +31,7 @@ public final class Launcher {
                 .bind("127.0.0.1", Integer.parseInt(arguments[0]));
     }
 
-    private static MongoVersion version() {
+    static MongoVersion version() {
         // Its own MONGO_5_0 announces wire version 8; pymongo talks to 9 and later.
         return new MongoVersion() {
             @Override
@@ -52,7 +56,7 @@ public final class Launcher {
         return replicaSetPort;
     }
 
-    private static class Backend extends MemoryBackend {
+    static class Backend extends MemoryBackend {
         @Override
         public MemoryDatabase openOrCreateDatabase(String name) {
             return new Database(name, getCursorRegistry());
@@ -67,20 +71,36 @@ public final class Launcher {
         }
     }
 
-    /** Says of itself and of every answer what a replica set says; it has no sessions. */
+    /** Says of itself and of every answer what a replica set says; it does one thing at a time. */
     private static final class ReplicaSet extends Backend {
+        private static final Set<String> OF_SESSIONS = Set.of("lsid", "txnNumber", "startTransaction",
+                "autocommit", "readConcern", "$clusterTime");
+        private final Map<List<Object>, Transaction> transactions = new HashMap<>();
+        private final Set<List<Object>> committed = new HashSet<>();
+
         @Override
         protected Oplog createOplog() {
             return new ChangeLog(getCursorRegistry());
         }
 
         @Override
-        public Document handleCommand(Channel channel, String db, String command, Document query) {
-            Document answer = super.handleCommand(channel, db, command, query);
+        public synchronized Document handleCommand(
+                Channel channel, String db, String command, Document query) {
+            Document plain = query.clone();
+            plain.keySet().removeAll(OF_SESSIONS);
+            Document answer;
+            if (query.containsKey("autocommit")) {
+                answer = inTransaction(channel, db, query, plain);
+            } else if (command.equals("endSessions")) {
+                answer = new Document("ok", 1.0);
+            } else {
+                answer = super.handleCommand(channel, db, command, plain);
+            }
             BsonTimestamp now = ((ChangeLog) oplog).now();
             if (command.equalsIgnoreCase("isMaster")) {
                 answer.put("setName", "stand-in");
                 answer.put("lastWrite", new Document("majorityWriteDate", answer.get("localTime")));
+                answer.put("logicalSessionTimeoutMinutes", 30);
             }
             if (answer.get("cursor") instanceof Document) {
                 Document cursor = (Document) answer.get("cursor");
@@ -88,6 +108,48 @@ public final class Launcher {
             }
             answer.put("operationTime", now);
             return answer;
+        }
+
+        private Document inTransaction(
+                Channel channel, String db, Document query, Document plain) {
+            String command = query.keySet().iterator().next();
+            List<Object> key = List.of(query.get("lsid"), query.get("txnNumber"));
+            if (query.containsKey("startTransaction")) {
+                transactions.put(key, new Transaction(this, channel));
+            }
+            if (command.equals("commitTransaction") && committed.contains(key)) {
+                return new Document("ok", 1.0);
+            }
+            Transaction transaction = transactions.get(key);
+            if (transaction == null) {
+                return lost(251, "NoSuchTransaction", "the transaction was aborted");
+            }
+            boolean ends = true;
+            try {
+                if (command.equals("abortTransaction")) {
+                    return new Document("ok", 1.0);
+                }
+                if (command.equals("commitTransaction")) {
+                    if (!transaction.commit()) {
+                        return lost(112, "WriteConflict", "a document was written meanwhile");
+                    }
+                    committed.add(key);
+                    return new Document("ok", 1.0);
+                }
+                Document answer = transaction.run(db, command, plain);
+                ends = answer.containsKey("writeErrors"); // any error ends a transaction
+                return answer;
+            } finally {
+                if (ends) {
+                    transactions.remove(key);
+                }
+            }
+        }
+
+        private static Document lost(int code, String name, String message) {
+            Document error = new Document("ok", 0.0).append("code", code).append("codeName", name);
+            error.append("errmsg", message);
+            return error.append("errorLabels", List.of("TransientTransactionError"));
         }
     }
 

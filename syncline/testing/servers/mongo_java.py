@@ -1,6 +1,6 @@
 """mongo-java-server, a stand-in for MongoDB in memory, fetched by Maven and run by Java.
 
-It lacks transactions, sessions and more; see `docs/decisions.md` for what it proves. Beside the
+It lacks collation, validators and more; see `docs/decisions.md` for what it proves. Beside the
 standalone server that it is, the same process serves one that poses as a replica set.
 """
 
@@ -20,6 +20,7 @@ from syncline.testing.servers.server import Server, Unavailable
 HOW = "mongo-java-server 1.47.0, a stand-in in memory"
 
 _HERE = Path(__file__).parent
+_SOURCES = ("pom.xml", "Launcher.java", "ChangeLog.java", "Transaction.java")
 _DEPENDENCY_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1"
 
 
@@ -62,7 +63,7 @@ def replica_set(server: Server) -> Server:
 
 def _classes() -> Path:
     """Give the directory with the jars and the compiled launcher; make it when there is none."""
-    sources = [_HERE / name for name in ("pom.xml", "Launcher.java", "ChangeLog.java")]
+    sources = [_HERE / name for name in _SOURCES]
     digest = hashlib.blake2b(b"".join(file.read_bytes() for file in sources), digest_size=6)
     place = _cache() / f"mongo-java-server-{digest.hexdigest()}"
     if place.exists():
