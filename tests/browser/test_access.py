@@ -34,6 +34,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     serving = Serving(bench.project, write_after=3600)
     with serving.client() as client:
         client.post("/api/conflicts/2/decide", json={"take": "source", "note": "why not"})
+        for number in (1, 2):  # refused: drafts, one of a conflict that is open, one that is not
+            refused = client.post(
+                f"/api/conflicts/{number}/decide", json={"take": "target", "version": 99}
+            )
+            assert refused.status_code == 409
         client.post("/api/rules/customers", json={"field": "name", "take": "target"})
     yield serving
     serving.stop()

@@ -87,6 +87,8 @@ def test_fields_that_go_together_are_chosen_together(
     expect(page.locator("main")).to_contain_text("goes with email")
     page.get_by_label("email: the source's value").check()
     expect(page.get_by_label("phone: the source's value")).to_be_checked()
+    expect(page.locator("#would")).to_contain_text("Only what I chose")
+    expect(page.locator("#would")).not_to_contain_text("go together")
     page.get_by_label("phone: the target's value").check()
     expect(page.get_by_label("email: the target's value")).to_be_checked()
     page.get_by_label("email: as decided below").check()

@@ -27,7 +27,7 @@ OPEN: Final = ("/static/", "/login")
 """What is shown to those who are not signed in: nothing of the project."""
 SIGNED: Final = re.compile(r"^/hooks/[^/]+\Z")
 """Webhooks: their own signature admits them, so they come from anywhere and without a sign-in."""
-LOOKED: Final = re.compile(r"^/api/[^?]+/preview\Z")
+LOOKED: Final = re.compile(r"^/api/(conflicts/(\d+|bulk)|rules/[^/]+)/preview\Z")
 """Previews: they take a body and change nothing, so a viewer may ask for them."""
 LARGEST_BODY: Final = 4_000_000
 """Bytes; a selection of 100,000 conflicts is under one million."""

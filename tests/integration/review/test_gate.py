@@ -217,6 +217,10 @@ def test_a_proxy_tells_who_asks_and_what_they_may(proxied: Serving) -> None:
         assert eve.get("/conflicts/6").status_code == 200
         looked = eve.post("/api/conflicts/6/preview", json={"take": "target"})
         assert "email" not in looked.json()["changes"]
+        rule = {"field": "email", "take": "target"}
+        assert eve.post("/api/rules/customers/preview", json=rule).status_code == 200
+        # A mapping may well be called so.
+        assert eve.post("/api/rules/preview", json=rule).status_code == 403
         refused = eve.post("/api/conflicts/6/decide", json={"take": "target"})
         assert refused.status_code == 403
         assert "viewer" in refused.json()["error"]

@@ -237,13 +237,14 @@
       if (radio) radio.checked = true;
     });
     // The fields of a group are taken from one side: whoever chooses it for one chooses it for all.
+    // Before anybody else hears of the change: the preview sends the form as it then is.
     document.addEventListener("change", (event) => {
       const { group } = event.target.dataset;
       if (!group || !["source", "target", ""].includes(event.target.value)) return;
       for (const other of all(`#decide input[data-group="${group}"]`)) {
         if (other.value === event.target.value) other.checked = true;
       }
-    });
+    }, true);
     if (location.hash === "#edit") startEdit();
   }
 
