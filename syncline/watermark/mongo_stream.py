@@ -24,6 +24,7 @@ not yet past H. Documents that fall out of a capped collection are in no stream.
 
 https://www.mongodb.com/docs/manual/changeStreams/#resume-tokens
 https://www.mongodb.com/docs/manual/core/causal-consistency-read-write-concerns/
+https://github.com/mongodb/mongo/blob/master/jstests/replsets/operation_time_read_and_write_concern.js
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -20,7 +21,8 @@ from syncline.status import status
 from syncline.store.store import Store
 from tests.attack.conftest import Make, in_step
 from tests.attack.test_machine import KILLED
-from tests.integration.project_bench import FIELDS, ProjectBench, person
+from tests.attack.writers import NaivePoller
+from tests.integration.project_bench import FIELDS, ProjectBench, now, person
 
 pytestmark = pytest.mark.mongo
 MIRROR = "deletes: {mode: mirror, guard: 20%}\n"
@@ -190,6 +192,37 @@ def test_f24_an_expired_token_is_told_and_the_sync_is_full(
     bench.source.edit(3, name="edited")
     third = bench.run()
     assert (third.mode, third.updated) == ("delta", 1)
+
+
+@pytest.mark.slow
+def test_f01_f03_of_a_late_transaction_of_mongodb_what_is_committed_is_delivered(
+    make: Make,
+) -> None:
+    """Documents stamped long before they show, with deltas and later stamps between; of two that
+    were open, one is rolled back. A poller by the largest timestamp never sees them.
+    """
+    bench = make("stream", count=10, rest=MIRROR + MERGE)
+    documents, naive = bench.source.documents, NaivePoller(bench.source)
+    bench.run()
+    client = documents.database.client
+    with client.start_session() as kept, client.start_session() as undone:
+        for session, key in ((kept, 100), (undone, 200)):
+            session.start_transaction()
+            documents.insert_one({"_id": key, "name": "late", "updated_at": now()}, session=session)
+        documents.update_one({"_id": 1}, {"$set": {"name": "late"}}, session=kept)
+        documents.delete_one({"_id": 2}, session=kept)
+        documents.delete_one({"_id": 3}, session=undone)
+        bench.source.put(person(50, updated_at=now() + timedelta(seconds=1)))
+        assert bench.run().inserted == 1
+        naive.poll()
+        kept.commit_transaction()
+        undone.abort_transaction()
+    naive.poll()
+    assert naive.lost(bench.source.rows()) > 0
+    last = bench.run()
+    assert (last.mode, last.inserted, last.updated, last.deleted) == ("delta", 1, 1, 1)
+    assert bench.target.rows().keys() == {0, 1, *range(3, 10), 50, 100}
+    assert in_step(bench)
 
 
 @pytest.mark.slow

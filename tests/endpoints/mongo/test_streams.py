@@ -289,9 +289,10 @@ def test_a_server_behind_its_checkpoint_stops_the_delta(
 
 def test_a_token_tells_its_time() -> None:
     """By the first digits of its KeyString; what is no such token tells none."""
-    # As a MongoDB 4.2 gave it: https://www.mongodb.com/docs/manual/changeStreams/
-    real = {"_data": "82635019A0000000012B042C0100296E5A1004AB1A"}
-    assert time_of(real) == Timestamp(0x635019A0, 1)
+    # As a MongoDB gave them: of an event, and of a place between events.
+    event = "8267C867A2000000192B042C0100296E5A1004D3284E04D8914467A2160201812E4C4C"
+    assert time_of({"_data": event}) == Timestamp(0x67C867A2, 0x19)
+    assert time_of({"_data": "8267C867A3000000012B0429296E1404"}) == Timestamp(0x67C867A3, 1)
     assert time_of({"_data": "01" + "0" * 40}) is None
     assert time_of({"_data": b"82"}) is None
     assert time_of({"_data": "82635019"}) is None
