@@ -90,12 +90,12 @@ def make_app(
         lifespan=life,
     )
     app.state.desk = desk
-    _doors(app)
     for part in (overview, conflicts, rules, letters, runs, audit):
         app.include_router(part.router, include_in_schema=False)
     for router in (api.router, decide.router, bulk.router, rules.api, letters.api):
         app.include_router(router)
     app.include_router(hooks_router(project, store))
+    _doors(app)
     _failures(app)
     return Gate(app, access, hosts)
 

@@ -23,7 +23,7 @@ from syncline.review.web import render
 from syncline.review.web.bodies import TAKES, DecideBody, PreviewBody
 from syncline.review.web.conflicts import draft_of, entry_of, one
 from syncline.review.web.desk import Desk, TheDesk, TheUser, common
-from syncline.review.web.sent import Form, Json, as_json, part, two_ways, wants_page
+from syncline.review.web.sent import Form, Json, as_json, in_words, part, two_ways, wants_page
 from syncline.store import Draft, Entry, Take
 from syncline.store.conflicts import Filter
 
@@ -107,7 +107,7 @@ def ways(desk: Desk, entry: Entry, body: PreviewBody, *, user: str) -> list[Woul
         try:
             found.append(Would(take, would(desk, entry, body.choice(take), user=user)))
         except InputError as error:
-            found.append(Would(take, None, redacted(f"{error}. {error.hint}")))
+            found.append(Would(take, None, in_words(error)))
     return found
 
 
@@ -153,7 +153,7 @@ def decide_one(
     except InputError as error:
         if not wants_page(request):
             raise
-        told = f"{error}. {error.hint}"
+        told = in_words(error)
         return _row(request, desk, entry_id, 422, told) or _again(
             request, desk, entry_id, told, 422, body.form
         )

@@ -20,7 +20,7 @@ from syncline.review.mask import Masked, column_masks_of, shown_letter
 from syncline.review.web import render
 from syncline.review.web.bodies import LettersBody, MendBody
 from syncline.review.web.desk import Desk, TheDesk, TheUser, common
-from syncline.review.web.sent import Form, Json, as_json, two_ways, wants_page
+from syncline.review.web.sent import Form, Json, as_json, in_words, two_ways, wants_page
 from syncline.store import DeadLetter
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ def _mended_page(
     try:
         mended(desk, request.state.user.name, letter, texts)
     except InputError as error:
-        return _page(request, desk, letter, redacted(f"{error}. {error.hint}"), form)
+        return _page(request, desk, letter, in_words(error), form)
     if any(one.id == letter.id for one in desk.store.dead_letters(letter.mapping, limit=_ALL)):
         again = desk.store.dead_letter(letter.id)
         return _page(request, desk, again, "It failed again: see the error below.", form)

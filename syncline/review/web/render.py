@@ -41,7 +41,7 @@ def _environment() -> Environment:
     )
     made.filters.update(
         value=shown, cell=one_line, typed=typed, when=when, ago=ago, number=number, span=span,
-        query=query,
+        query=query, coded=coded,
     )  # fmt: skip
     made.tests["missing"] = lambda value: value is MISSING
     made.globals.update(asset=asset, version=__version__)  # pyright: ignore[reportArgumentType]
@@ -85,6 +85,15 @@ def _special(value: Any) -> Markup | None:
     if isinstance(value, str) and not value:
         return Markup('<span class="none">empty text</span>')
     return None
+
+
+def coded(told: str) -> Markup:
+    """A text of ours with what stands between backticks as code."""
+    parts = told.split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if index % 2 else part
+        for index, part in enumerate(parts)
+    )
 
 
 def one_line(value: Any, most: int = 60) -> str:

@@ -16,7 +16,8 @@ from fastapi import Request
 from pydantic import BaseModel, ConfigDict, PrivateAttr, model_validator
 
 from syncline.cli.show import plain
-from syncline.errors import InputError
+from syncline.errors import InputError, SynclineError
+from syncline.log import redacted
 
 Json = dict[str, Any]
 SAFE: Final = frozenset({"GET", "HEAD"})
@@ -113,10 +114,15 @@ def two_ways(body: type[Sent] | None = None, *, page: str = "") -> dict[str, Any
         told["openapi_extra"] = {"requestBody": {"content": {FORM: {"schema": schema}}}}
     if page:
         html = {"content": {"text/html": {"schema": {"type": "string"}}}}
-        told["responses"] = {200: html | {"description": f"JSON; for a page of the app {page}"}}
+        told["responses"] = {200: html | {"description": f"JSON; to a page of the app: {page}"}}
         if body is not None or "leads" in page:
             told["responses"][303] = {"description": "After a form: where its page goes on."}
     return told
+
+
+def in_words(error: SynclineError) -> str:
+    """An error in one sentence, for a page; no secret that is known is in it."""
+    return redacted(f"{error}; {error.hint}" if error.hint else str(error))
 
 
 def as_json(found: Any) -> Json:

@@ -163,6 +163,18 @@ def test_a_preview_without_a_side_answers_every_way(client: httpx.Client) -> Non
     assert found[0]["effect"]["changes"]["email"] == ["target3@x.example", "source3@x.example"]
 
 
+def test_what_does_not_fit_is_told_where_it_is(client: httpx.Client) -> None:
+    """Also in a field that nobody moved, which is else folded away; what was typed is there."""
+    folded = "<details><summary>2 fields that nobody moved"
+    assert folded in client.get("/conflicts/3").text
+    form = {"take": "values", "side.amount": "edit", "text.amount": "a lot", "note": "n"}
+    page = client.post("/api/conflicts/3/decide", data=form, headers={"accept": "text/html"})
+    assert page.status_code == 422
+    assert "is no decimal(14,2); it looks like 12.50" in page.text
+    assert folded.replace("<details>", "<details open>") in page.text
+    assert ">a lot</textarea>" in page.text
+
+
 def test_a_refused_decision_is_kept_over_a_restart_until_it_is_decided(tmp_path: Path) -> None:
     """By a form or by JSON, per user; masked values are kept and not shown; discarded on demand."""
     bench = ReviewBench(tmp_path / "project", 3)
