@@ -36,6 +36,7 @@ class DagsterProcess:
             "DAGSTER_HOME": str(self.home),
             "SYNCLINE_PROJECT": str(project),
             "PYTHONPATH": str(ROOT),
+            "PATH": f"{PROGRAMS}:{os.environ['PATH']}",
             **environment,
         }
         self.output = project.parent / "output"
@@ -43,20 +44,12 @@ class DagsterProcess:
 
     def start(self) -> None:
         """Start all of it; it may have run before. `until` waits for what is needed of it."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}"
+        ports = {"DAGSTER_PORT": free_port(), "REVIEW_PORT": free_port()}
+        self.url = f"http://127.0.0.1:{ports['DAGSTER_PORT']}"
         with self.output.open("ab") as file:
-            # Its SQLite files are made once, before several processes would each try to.
-            subprocess.run(
-                [PROGRAMS / "dagster", "instance", "info"],
-                cwd=ROOT, env=self.environment, check=True, stdout=file, stderr=subprocess.STDOUT,
-            )  # fmt: skip
             self.process = subprocess.Popen(
-                [PROGRAMS / "dg", "dev", "-w", "workspace.yaml", "--host", "127.0.0.1",
-                 "--port", str(port)],
-                cwd=ROOT, env=self.environment, stdout=file, stderr=subprocess.STDOUT,
+                [ROOT / "bin" / "dev"],
+                env=self.environment | ports, stdout=file, stderr=subprocess.STDOUT,
                 start_new_session=True,
             )  # fmt: skip
 
@@ -96,6 +89,13 @@ class DagsterProcess:
     def said(self) -> str:
         """The end of what it printed."""
         return self.output.read_text(errors="replace")[-3000:]
+
+
+def free_port() -> str:
+    """A port that nobody listens on just now."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
 
 
 def descendants(pid: int) -> Iterator[int]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
@@ -14,19 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.dagster_process import PROGRAMS, ROOT, alive, descendants, send
+from tests.acceptance.dagster_process import PROGRAMS, ROOT, alive, descendants, free_port, send
 from tests.integration.dagster_bench import DagsterBench
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(300)]
 
 SECONDS = 120
-"""Ten on a quiet machine."""
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+"""Under ten on a quiet machine."""
 
 
 def read(url: str, query: bytes | None) -> str:
@@ -48,7 +42,7 @@ def test_make_dev_opens_all_of_it_and_ctrl_c_ends_all_of_it(tmp_path: Path) -> N
     home = tmp_path / "home"
     home.mkdir()
     shutil.copy(ROOT / "dagster_home" / "dagster.yaml", home)
-    ports = {"DAGSTER_PORT": str(free_port()), "REVIEW_PORT": str(free_port())}
+    ports = {"DAGSTER_PORT": free_port(), "REVIEW_PORT": free_port()}
     environment = os.environ | ports | {
         "DAGSTER_HOME": str(home),
         "SYNCLINE_PROJECT": str(bench.root),
@@ -86,3 +80,32 @@ def test_make_dev_opens_all_of_it_and_ctrl_c_ends_all_of_it(tmp_path: Path) -> N
     said = output.read_text()
     assert dagster in said
     assert f"{review}/login?token=" in said
+
+
+@pytest.mark.parametrize(
+    ("locations", "served"),
+    [
+        (["python_module: {module_name: one.two, location_name: a, working_directory: .}"], 1),
+        (["python_file: {relative_path: defs.py, location_name: a}"] * 2, 2),
+        (["python_module: one.two"], 0),  # without a name
+        (["grpc_server: {port: 4000}", "python_file: {relative_path: b.py, location_name: b}"], 0),
+        (["python_file: {relative_path: b.py, location_name: b, executable_path: /bin/py}"], 0),
+    ],
+)
+def test_the_programs_share_the_code_servers_of_a_workspace_that_can_be_served(
+    tmp_path: Path, locations: list[str], served: int
+) -> None:
+    """One for each location; where that can't be, the programs are left to load it themselves."""
+    workspace = tmp_path / "workspace.yaml"
+    workspace.write_text("load_from:\n" + "".join(f"  - {one}\n" for one in locations))
+    folder = tmp_path / "served"
+    folder.mkdir()
+    command = [PROGRAMS / "python", ROOT / "bin" / "code-servers", workspace, folder]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    assert len(lines) == served
+    assert (folder / "workspace.yaml").exists() == bool(served)
+    for number, line in enumerate(lines):
+        words = shlex.split(line)
+        assert words[words.index("--socket") + 1] == str(folder / f"code{number}")
+        assert str(folder / f"code{number}") in (folder / "workspace.yaml").read_text()
+        assert not [word for word in words if word in {".", "defs.py"}]  # they are of its folder
