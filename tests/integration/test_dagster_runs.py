@@ -113,7 +113,7 @@ def test_each_batch_is_a_line_of_the_runs_log_and_so_is_what_the_engine_says(
 def test_a_small_delta_is_less_than_a_second_of_work(
     bench: DagsterBench, instance: dg.DagsterInstance
 ) -> None:
-    """All of it, Dagster's own steps and events and the checks too; only the launch comes on top."""
+    """All of it, with Dagster's steps and events and the checks; only the launch comes on top."""
     assert bench.run(instance).success
     bench.sql("shop", "update customers set name = 'new', seen = '2050-01-01' where id = 3")
     job = bench.definitions().resolve_implicit_global_asset_job_def()
