@@ -110,7 +110,8 @@ class Seen:
     """What the target and its ledger hold for a batch, aligned with it.
 
     `current` has one row for each record of the batch (all NULL where the target has none).
-    `flagged`: the record is there but soft-deleted, which counts as absent.
+    `flagged`: the record is there but soft-deleted, which counts as absent, unless somebody edited
+    it since and the source has it again.
     """
 
     target: Mask
@@ -150,12 +151,26 @@ def see(tx: Transaction, batch: Batch, shape: Shape) -> Seen:
     prints[at] = prints_of(fetched.rows, shape.fields, fetched.misfits)
     if shape.soft is not None:
         flagged[at] = _is_flagged(fetched.rows.column(shape.soft))
-        target &= ~flagged
+        target &= ~flagged | _gone_on(batch, flagged, prints, baselines, shape.clock)
     order = np.full(n, -1, np.int64)
     order[at] = np.arange(len(at))
     current = arrow.take(fetched.rows, order, order < 0)
     misfits = tuple(Misfit(int(at[m.row]), m.field, m.reason, m.value) for m in fetched.misfits)
     return Seen(target, flagged, current, prints, misfits, baselines)
+
+
+def _gone_on(batch: Batch, flagged: Mask, prints: Prints, b: Baselines, clock: int | None) -> Mask:
+    """Where the target's users went on with a record that we had flagged, and the source has it
+    again, otherwise: it is there, and theirs. A clock may have moved by our flagging it.
+    """
+    ours = flagged & b.present & (b.gone == (SOURCE_GONE | TARGET_GONE))
+    ours &= batch.presence == Presence.HERE
+    if not ours.any():
+        return ours
+    moved: Mask = (prints != b.t) & b.known
+    if clock is not None:
+        moved[:, clock] = False
+    return ours & moved.any(axis=1) & (prints != batch.prints).any(axis=1)
 
 
 def _is_flagged(column: pa.ChunkedArray[Any]) -> Mask:

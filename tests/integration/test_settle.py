@@ -161,6 +161,30 @@ def test_a_soft_deleted_record_is_marked_and_comes_back(target: Endpoint) -> Non
     assert bench.record(1) == named("Ann S", "Rome")
 
 
+def test_what_was_edited_on_a_soft_deleted_record_is_not_overwritten_when_it_comes_back(
+    target: Endpoint,
+) -> None:
+    """The target's users went on with the record that we had flagged: a person is asked. Where the
+    source brings just what they made of it, it is simply unflagged.
+    """
+    bench = RecordBench(target, "manual", soft="deleted_at")
+    bench.sync({1: ANN, 2: ANN})
+    assert bench.sync({1: None, 2: None}).deleted == 2
+    bench.edit(1, city="Oslo")
+    bench.edit(2, name="Ann S")
+    outcome = bench.sync({1: HERS, 2: HERS})
+    assert [waiting.conflict.kind for waiting in outcome.waiting] == [Kind.FIRST_CONTACT]
+    assert bench.record(1) == named("Ann", "Oslo")
+    assert bench.raw(2)["deleted_at"] is None
+    assert bench.record(2) == named("Ann S", "Rome")
+    taken = RecordBench(target, "source", soft="deleted_at")
+    taken.sync({1: ANN})
+    taken.sync({1: None})
+    taken.edit(1, city="Oslo")
+    assert taken.sync({1: HERS}).updated == 1
+    assert (taken.record(1), taken.raw(1)["deleted_at"]) == (named("Ann S", "Rome"), None)
+
+
 def test_without_a_ledger_the_source_is_copied(target: Endpoint) -> None:
     """`detect: none`: new is inserted, different is overwritten, the same is left."""
     bench = RecordBench(target, "source", ledger=False)
