@@ -254,7 +254,7 @@ def told(found: Preview, *, as_json: bool) -> None:
     if as_json:
         show.line(asdict(replace(found, selection="")))
         return
-    typer.echo(f"{found.total:,} conflicts can be decided so")
+    typer.echo(f"{found.total:,} conflict{'' if found.total == 1 else 's'} can be decided so")
     for what, counts in (("cannot", found.refused), ("fields", found.fields)):
         for text, count in counts.items():
             typer.echo(f"  {what}: {text}: {count:,}")

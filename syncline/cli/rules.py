@@ -198,6 +198,9 @@ def rules_suggest(entry_id: Id, *, as_json: JsonOption = False) -> None:
         )
     if not as_json:
         show.table(("rule", "would settle", "to remember it"), rows)
+        if len(entry.contested) > 1:
+            fields = " and ".join(sorted(entry.contested))
+            note(f"a record is settled once each contested field has a rule: here {fields}")
 
 
 def _command(name: str, rule: Rule) -> str:
