@@ -219,3 +219,10 @@ def in_thread(work: Callable[[], None]) -> threading.Thread:
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     return thread
+
+
+def people(bench: Bench) -> Table:
+    """A table of two."""
+    table = bench.table({"name": "text", "age": "bigint"})
+    assert table.insert((1, "one", 1), (2, "two", 2)).landed.all()
+    return table

@@ -9,6 +9,7 @@ import pytest
 
 pytest.register_assert_rewrite(
     "tests.endpoints.contract_bench",
+    "tests.endpoints.contract_keeping",
     "tests.endpoints.contract_reads",
     "tests.endpoints.contract_values",
     "tests.endpoints.contract_writes",
