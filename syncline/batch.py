@@ -110,8 +110,8 @@ class Seen:
     """What the target and its ledger hold for a batch, aligned with it.
 
     `current` has one row for each record of the batch (all NULL where the target has none).
-    `flagged`: the record is there but soft-deleted, which counts as absent, unless somebody edited
-    it since and the source has it again.
+    `flagged`: the record is there but soft-deleted, which counts as absent, unless it is the
+    target's own.
     """
 
     target: Mask
@@ -151,7 +151,7 @@ def see(tx: Transaction, batch: Batch, shape: Shape) -> Seen:
     prints[at] = prints_of(fetched.rows, shape.fields, fetched.misfits)
     if shape.soft is not None:
         flagged[at] = _is_flagged(fetched.rows.column(shape.soft))
-        target &= ~flagged | _gone_on(batch, flagged, prints, baselines, shape.clock)
+        target &= ~flagged | _theirs(batch, flagged, prints, baselines, shape)
     order = np.full(n, -1, np.int64)
     order[at] = np.arange(len(at))
     current = arrow.take(fetched.rows, order, order < 0)
@@ -159,18 +159,20 @@ def see(tx: Transaction, batch: Batch, shape: Shape) -> Seen:
     return Seen(target, flagged, current, prints, misfits, baselines)
 
 
-def _gone_on(batch: Batch, flagged: Mask, prints: Prints, b: Baselines, clock: int | None) -> Mask:
-    """Where the target's users went on with a record that we had flagged, and the source has it
-    again, otherwise: it is there, and theirs. A clock may have moved by our flagging it.
+def _theirs(batch: Batch, flagged: Mask, prints: Prints, b: Baselines, shape: Shape) -> Mask:
+    """Where a flagged record is the target's own, though the source has another under its key: it
+    was never ours, or its users went on with it after we had flagged it.
+
+    A clock may have moved by our flagging it. Without a ledger nobody knows, and the source wins.
     """
-    ours = flagged & b.present & (b.gone == (SOURCE_GONE | TARGET_GONE))
-    ours &= batch.presence == Presence.HERE
-    if not ours.any():
-        return ours
+    there = flagged & (batch.presence == Presence.HERE)
+    if not (shape.ledger and there.any()):
+        return np.zeros_like(flagged)
     moved: Mask = (prints != b.t) & b.known
-    if clock is not None:
-        moved[:, clock] = False
-    return ours & moved.any(axis=1) & (prints != batch.prints).any(axis=1)
+    if shape.clock is not None:
+        moved[:, shape.clock] = False
+    after_us = b.present & (b.gone == (SOURCE_GONE | TARGET_GONE)) & moved.any(axis=1)
+    return there & (~b.present | after_us) & (prints != batch.prints).any(axis=1)
 
 
 def _is_flagged(column: pa.ChunkedArray[Any]) -> Mask:

@@ -185,6 +185,17 @@ def test_what_was_edited_on_a_soft_deleted_record_is_not_overwritten_when_it_com
     assert (taken.record(1), taken.raw(1)["deleted_at"]) == (named("Ann S", "Rome"), None)
 
 
+def test_a_record_that_the_target_itself_marked_as_deleted_is_first_contact(
+    target: Endpoint,
+) -> None:
+    """It is theirs: a source that has another under its key does not write over it unasked."""
+    bench = RecordBench(target, "manual", soft="deleted_at")
+    bench.insert(1, name="Own", city="Oslo", at=NOON, deleted_at=NOON)
+    outcome = bench.sync({1: HERS})
+    assert [waiting.conflict.kind for waiting in outcome.waiting] == [Kind.FIRST_CONTACT]
+    assert bench.record(1) == named("Own", "Oslo")
+
+
 def test_without_a_ledger_the_source_is_copied(target: Endpoint) -> None:
     """`detect: none`: new is inserted, different is overwritten, the same is left."""
     bench = RecordBench(target, "source", ledger=False)
