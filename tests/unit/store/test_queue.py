@@ -42,6 +42,18 @@ def test_a_queued_conflict_is_shown_whole(store: Store, waiting: Make) -> None:
     assert told(store, entry) == [Event.OPENED]
 
 
+def test_what_goes_together_is_kept_and_a_new_group_refreshes(store: Store, waiting: Make) -> None:
+    """A mapping that gets a group later shows it with what waits already."""
+    store.queue([waiting()])
+    assert only(store).together == ()
+    given = waiting()
+    group = frozenset({"email", "name"})
+    store.queue([replace(given, conflict=replace(given.conflict, together=(group,)))])
+    entry = only(store)
+    assert entry.together == entry.conflict.together == (group,)
+    assert told(store, entry) == [Event.OPENED, Event.REFRESHED]
+
+
 def test_the_same_conflict_again_changes_nothing(store: Store, waiting: Make) -> None:
     """A batch delivered twice, also by another run, leaves the entry as it was."""
     store.queue([waiting()])
