@@ -24,7 +24,7 @@ from syncline.batch import Batch, Shape, gone_batch
 from syncline.digests import PAGE, held
 from syncline.endpoints.base import ROW, Guarantee, Transaction
 from syncline.guard import check_deletes
-from syncline.settle import Outcome, settle
+from syncline.settle import Outcome, Terms, settle
 
 if TYPE_CHECKING:
     from syncline.ledger import Document
@@ -55,7 +55,7 @@ def reconcile(syncing: Syncing) -> None:
     if syncing.gone is None:
         found = find(syncing.run, syncing.terms.shape)
     else:
-        found = told(syncing.run, syncing.terms.shape, syncing.gone)
+        found = told(syncing.run, syncing.terms, syncing.gone)
     check_deletes(syncing.run, found.count, found.known, syncing.options.allow)
     for batch in (*found.batches, *_never_settled(syncing)):
         syncing.transact(lambda tx, batch=batch: _settle(tx, batch, syncing))
@@ -69,19 +69,23 @@ def told_by(guarantee: Guarantee, document: Document) -> bool:
     )
 
 
-def told(run: Opened, shape: Shape, keys: Sequence[pa.Array[Any]]) -> Gone:
-    """Those of the keys that are of records of ours, and proven to be gone; writes nothing.
+def told(run: Opened, terms: Terms, keys: Sequence[pa.Array[Any]]) -> Gone:
+    """Those of the keys, and of what waits, that are of records of ours and proven to be gone;
+    writes nothing.
 
-    Of the records known only so many are counted as tell whether the guard holds.
+    A record that waits, as one whose delete was contested or refused, was told of before. Of the
+    records known only so many are counted as tell whether the guard holds.
     """
-    if not keys or not tells(run):
+    if not tells(run):
         return Gone((), 0)
-    alone = arrow.one_chunk(pa.chunked_array(keys)).unique()
     batches: list[Batch] = []
+    kind = run.spec.ledger_key.arrow
     with run.target.begin(run.spec, write=False) as tx:
+        several = [each.cast(kind) for each in (*keys, _waiting(run, tx, terms))]
+        alone = arrow.one_chunk(pa.chunked_array(several)).unique()
         for start in range(0, len(alone), PAGE):
             ours = _ours(run, tx, alone.slice(start, PAGE))
-            if len(ours) and (batch := _proven(run, shape, ours)) is not None:
+            if len(ours) and (batch := _proven(run, terms.shape, ours)) is not None:
                 batches.append(batch)
         gone = sum(batch.rows for batch in batches)
         known = 0
@@ -90,6 +94,13 @@ def told(run: Opened, shape: Shape, keys: Sequence[pa.Array[Any]]) -> Gone:
             if known > gone and run.mapping.deletes.guard * known >= gone:
                 break
     return Gone(tuple(batches), known)
+
+
+def _waiting(run: Opened, tx: Transaction, terms: Terms) -> pa.Array[Any]:
+    """The keys of what waits: by the ledger's holds, or without one by the control store."""
+    if run.spec.ledger:
+        return arrow.one_chunk(tx.ledger_holds().column("k"))
+    return pa.array(sorted(terms.waiting), pa.string())
 
 
 def _ours(run: Opened, tx: Transaction, keys: pa.Array[Any]) -> pa.Array[Any]:

@@ -148,7 +148,7 @@ def _gone(
         return
     if told is not None:
         report.keys = "by the source's change stream"
-        found = gone.told(run, terms.shape, told)
+        found = gone.told(run, terms, told)
     else:
         why = sides.why_keys_travel(run)
         report.keys = f"by all keys: {why}" if why else "by checksums of keys"

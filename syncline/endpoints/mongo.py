@@ -177,7 +177,8 @@ class MongoEndpoint:
         """Give positions that divide a full read; see `base.Source.split`."""
         if self._connection.listed().get(spec.table, {}).get("type") == "view":
             return []
-        return [position_at(key) for key in dividing(self._existing(spec.table), parts)]
+        keys = dividing(self._existing(spec.table), parts)
+        return [position_at(key, seen=self._connection.seen) for key in keys]
 
     @reporting()
     def fetch(self, spec: ReadSpec, keys: pa.Table) -> tuple[pa.Table, tuple[Misfit, ...]]:

@@ -130,6 +130,11 @@ class Connection:
         """Whether transactions over several documents can be had."""
         return self.replicated and self.greeting.get("logicalSessionTimeoutMinutes") is not None
 
+    @property
+    def seen(self) -> Timestamp | None:
+        """The latest time at which something was seen; None where nobody noted any."""
+        return self._seen
+
     def saw(self, at: Timestamp | None) -> None:
         """Remember a time at which something was seen: `causal` reads are then not behind it."""
         with self._seeing:

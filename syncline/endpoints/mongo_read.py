@@ -8,6 +8,7 @@ from typing import Any, Final, Self, cast
 
 import pyarrow as pa
 from bson import json_util
+from bson.timestamp import Timestamp
 from pymongo.client_session import ClientSession
 
 from syncline.endpoints.base import Comparison, Guarantee, Mode, Range, ReadSpec, SourceBatch
@@ -60,8 +61,8 @@ class MongoRead:
             self.horizon = self._take(since if mode == "delta" else None, identity)
         self._at, self._last = 0, cast("object", START)
         if after is not None:
-            self._at, self._last = _position_of(after)
-        self._end = None if until is None else _position_of(until)
+            self._at, self._last = self._position_of(after)
+        self._end = None if until is None else self._position_of(until)
         self.guarantee = guarantee
 
     def __enter__(self) -> Self:
@@ -94,9 +95,14 @@ class MongoRead:
             end = self._end
             for documents in pages.between(last, end[1]) if end else pages.after(last):
                 arrays, misfits = source_columns(documents, self._spec.columns)
-                text = position_at(documents[-1]["_id"], number)
+                text = position_at(documents[-1]["_id"], number, self._connection.seen)
                 yield SourceBatch(pa.table(arrays), tuple(misfits), text)
             last = START
+
+    def _position_of(self, text: str) -> tuple[int, object]:
+        position = json_util.loads(text, json_options=_EXACTLY)
+        self._connection.saw(position.get("seen"))
+        return int(position["pass"]), position["id"]
 
     def _find_cursor(self, window: Range | None) -> Cursor | None:
         spec = self._spec
@@ -153,14 +159,15 @@ class MongoRead:
         return values[0]
 
 
-def position_at(key: object, number: int = 0) -> str:
-    """Give the position just past the document of this `_id`, in this pass of a read."""
-    return json_util.dumps({"pass": number, "id": key}, json_options=_EXACTLY)
+def position_at(key: object, number: int = 0, seen: Timestamp | None = None) -> str:
+    """Give the position just past the document of this `_id`, in this pass of a read.
 
-
-def _position_of(text: str) -> tuple[int, object]:
-    position = json_util.loads(text, json_options=_EXACTLY)
-    return int(position["pass"]), position["id"]
+    Who goes on from there, in whatever process, is not behind what was `seen` by then.
+    """
+    position = {"pass": number, "id": key}
+    if seen is not None:
+        position["seen"] = seen
+    return json_util.dumps(position, json_options=_EXACTLY)
 
 
 def _holds(comparison: Comparison) -> Document:

@@ -94,6 +94,7 @@ def kill_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
     [
         ("xmin", "postgres", LEDGER),
         pytest.param("mongo", "sqlite", "", marks=pytest.mark.slow),
+        pytest.param("stream", "replica-set", "", marks=[pytest.mark.slow, pytest.mark.mongo]),
         pytest.param("mariadb", "mongo", LEDGER, marks=pytest.mark.slow),
         pytest.param("sqlite", "mariadb", LEDGER, marks=pytest.mark.slow),
     ],

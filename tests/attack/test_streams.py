@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from bson import ObjectId
 from pymongo import monitoring
 
 from syncline import checkpoint
@@ -126,6 +127,43 @@ def test_a_delete_against_an_edit_waits_for_a_person(make: Make) -> None:
 
 
 @pytest.mark.slow
+def test_a_delete_that_waits_is_looked_at_by_each_run(make: Make) -> None:
+    """Its event is behind the checkpoint by then: what is on hold is looked up with the others."""
+    bench = make(
+        "stream", count=30, rest="deletes: {mode: mirror, guard: 50%}\nconflicts: manual\n"
+    )
+    bench.run()
+    bench.target.edit(3, name="edited here")
+    bench.source.remove(3)
+    assert bench.run().queued == 1
+    bench.target.edit(3, name="Person 3")
+    third = bench.run()
+    assert (third.mode, third.deleted, third.queued) == ("delta", 1, 0)
+    assert in_step(bench)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["sqlite", "postgres", "mariadb", "replica-set"])
+def test_deletes_by_object_ids_arrive_on_every_target(target: str, make: Make) -> None:
+    """Keys of text, of records that landed, that wait, and that were never ours."""
+    bench = make("stream", target, rest="deletes: {mode: mirror, guard: 50%}\nconflicts: manual\n")
+    ids = [ObjectId() for _ in range(12)]
+    bench.source.documents.insert_many([
+        bench.source._document(person(number)) | {"_id": key} for number, key in enumerate(ids)
+    ])  # fmt: skip
+    bench.run()
+    for number, gone in enumerate((ids[:2], ids[2:3], ids[3:5])):
+        bench.source.documents.delete_many({"_id": {"$in": gone}})
+        bench.source.documents.insert_one({"_id": f"brief {number}"})
+        bench.source.documents.delete_one({"_id": f"brief {number}"})
+        done = bench.run()
+        assert (done.mode, done.deleted, done.dead_letters) == ("delta", len(gone), 0)
+    assert {row["name"] for row in bench.target.rows().values()} == {
+        f"Person {number}" for number in range(5, 12)
+    }
+
+
+@pytest.mark.slow
 def test_a_document_that_comes_back_is_not_gone(make: Make) -> None:
     """Deleted and made again, in one delta and over two: the target has what there is."""
     bench = make("stream", count=30, rest=MIRROR + MERGE)
@@ -172,6 +210,7 @@ def test_deletes_are_found_by_keys_where_the_stream_does_not_name_them(make: Mak
     assert in_step(bench)
 
 
+@pytest.mark.slow
 def test_f24_an_expired_token_is_told_and_the_sync_is_full(
     make: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ import pymongo
 import pytest
 from bson import ObjectId
 from bson.timestamp import Timestamp
+from pymongo import monitoring
 from pymongo.database import Database
 
 from syncline.endpoints.base import ReadSpec
@@ -239,6 +241,63 @@ def test_deletes_are_not_told_by_a_key_that_the_stream_does_not_have(
     database.docs.delete_one({"_id": 2})
     rows, gone, _ = delta(mongo, since, spec)
     assert (rows, gone) == ([{"code": "c1", "v": "b"}], [])
+
+
+class Reads(monitoring.CommandListener):
+    """After which time each read of `docs` asked to be, None where it did not ask."""
+
+    def __init__(self) -> None:
+        self.after: list[Timestamp | None] = []
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        if "docs" in {event.command.get("find"), event.command.get("aggregate")}:
+            concern = event.command.get("readConcern", {})
+            assert concern.get("level") == "majority"
+            self.after.append(concern.get("afterClusterTime"))
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        """Only what is asked counts."""
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        """Only what is asked counts."""
+
+
+@pytest.fixture
+def reads() -> Iterator[Reads]:
+    """Listens to the clients that are made from here on."""
+    listener = Reads()
+    monitoring.register(listener)
+    yield listener
+    monitoring._LISTENERS.command_listeners.remove(listener)
+
+
+def test_no_read_is_behind_what_was_seen(
+    url: str, mongo: MongoEndpoint, database: Database[Row], reads: Reads
+) -> None:
+    """Whichever member answers, and in another process that goes on with a full read: a majority
+    alone may be one of before the horizon, on a member that is behind.
+    """
+    database.docs.insert_many([{"_id": n, "v": "a"} for n in range(6)])
+    spec = source({"v": "text"}, by="stream", batch_rows=2)
+    with mongo.read(spec, mode="full") as read:
+        horizon, position = read.horizon, next(read.batches()).position
+    taken = Timestamp(*json.loads(horizon)["at"])
+    later = MongoEndpoint(url)
+    with later.read(spec, mode="full", after=position) as read:
+        reads.after.clear()
+        assert sum(batch.records.num_rows for batch in read.batches()) == 4
+    assert reads.after
+    assert all(after is not None and after >= taken for after in reads.after)
+    database.docs.update_one({"_id": 1}, {"$set": {"v": "b"}})
+    database.docs.delete_one({"_id": 2})
+    with later.read(replace(spec, batch_rows=10), mode="delta", since=horizon) as read:
+        reads.after.clear()
+        (batch,) = read.batches()
+        assert batch.gone is not None
+        later.fetch(spec, batch.gone)
+    assert len(reads.after) == 3  # the stream, what changed, and the probe
+    assert all(after is not None and after > taken for after in reads.after)
+    later.close()
 
 
 def test_f24_a_position_that_the_oplog_no_longer_reaches_is_void(

@@ -299,10 +299,14 @@ def test_a_delta_must_be_one_the_source_can_do(crm: Database, app: Database) -> 
     assert bound("delta: {by: xmin}", crm, app).read.by == "xmin"
     crm.delta = "none"
     assert "has no xmin" in problems("delta: {by: xmin}", crm, app)[0]
+    assert "has no change stream" in problems("delta: {by: stream}", crm, app)[0]
     said = problems("delta: {by: timestamp, cursor: updated_at}", crm, app)[0]
     assert "can't tell by `updated_at` what changed" in said
     assert bound("", crm, app).read.by == "none"
     assert bound("delta: {by: none}", crm, app).read.by == "none"
+    crm.delta = "stream"
+    assert bound("delta: {by: stream}", crm, app).read.by == "stream"
+    assert bound("delta: {cursor: updated_at}", crm, app).read.by == "stream"
 
 
 def test_a_function_must_be_there(crm: Database, app: Database) -> None:
