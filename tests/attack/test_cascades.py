@@ -45,8 +45,14 @@ def children(bench: ProjectBench) -> list[tuple[int, int]]:
     return [tuple(row) for row in bench.target.sql("select id, parent from children order by id")]
 
 
-@pytest.mark.parametrize("first", ["parents", "children"])
-@pytest.mark.parametrize("rest", ["", "conflicts: manual\n"], ids=["plain", "ledger"])
+@pytest.mark.parametrize("first", ["parents", pytest.param("children", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "rest",
+    [
+        pytest.param("", id="plain", marks=pytest.mark.slow),
+        pytest.param("conflicts: manual\n", id="ledger"),
+    ],
+)
 @pytest.mark.parametrize(
     ("watermark", "target"),
     [("xmin", "postgres"), pytest.param("mariadb", "mariadb", marks=pytest.mark.slow)],

@@ -92,7 +92,13 @@ def found(side: Side) -> dict[int, tuple[object, ...]]:
     return {row[0]: tuple(row[1:]) for row in rows}
 
 
-@pytest.mark.parametrize("rest", ["", "conflicts: manual\n"], ids=["plain", "ledger"])
+@pytest.mark.parametrize(
+    "rest",
+    [
+        pytest.param("", id="plain", marks=pytest.mark.slow),
+        pytest.param("conflicts: manual\n", id="ledger"),
+    ],
+)
 @pytest.mark.parametrize(("watermark", "target"), PAIRS)
 def test_a_wider_column_of_the_source_widens_the_target_s(
     watermark: str, target: str, rest: str, make: Make
@@ -195,6 +201,7 @@ def test_what_the_target_refuses_to_widen_stops_with_the_statement(why: str, mak
     assert found(bench.target)[1][0] == "Moved"
 
 
+@pytest.mark.slow
 def test_sqlite_s_decimals_and_keys_are_not_widened(make: Make) -> None:
     """SQLite alters no type: told, with what to do. A key's type is what the ledger knows."""
     bench = bench_of(make, "xmin", "sqlite")
@@ -209,6 +216,7 @@ def test_sqlite_s_decimals_and_keys_are_not_widened(make: Make) -> None:
     assert "DECIMALTEXT(12,4)" in stopped.value.hint
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("declared", [True, False])
 def test_a_declared_type_or_a_narrower_source_never_alters_the_target(
     declared: bool, make: Make
@@ -229,6 +237,7 @@ def test_a_declared_type_or_a_narrower_source_never_alters_the_target(
     assert [row[0] for row in bench.target.sql(native)] == ["character varying(20)", "integer"]
 
 
+@pytest.mark.slow
 def test_it_happens_under_the_lease(make: Make) -> None:
     """While another run has the mapping nothing is altered."""
     bench = bench_of(make, "xmin", "postgres")

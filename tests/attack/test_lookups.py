@@ -25,7 +25,7 @@ def cities(bench: ProjectBench) -> set[str]:
     return {row[0] for row in bench.target.sql("select city from people_copy")}
 
 
-@pytest.mark.parametrize("watermark", ["xmin", "sqlite"])
+@pytest.mark.parametrize("watermark", [pytest.param("xmin", marks=pytest.mark.slow), "sqlite"])
 @pytest.mark.parametrize("rest", ["", "conflicts: manual\n"], ids=["plain", "ledger"])
 def test_a_lookup_that_changed_means_a_full_sync(watermark: str, rest: str, make: Make) -> None:
     """No record of the source moved, so a delta would leave them all as they were."""
@@ -42,6 +42,7 @@ def test_a_lookup_that_changed_means_a_full_sync(watermark: str, rest: str, make
     assert bench.run().mode == "delta"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_lookup_that_changes_amid_a_full_sync_means_another(workers: int, make: Make) -> None:
     """What was written before it changed is written again by the next run."""
