@@ -25,7 +25,7 @@ defs = dg.Definitions(
     schedules=parts.schedules,
     # `after:`, settled conflicts, webhooks, alerts, and mappings that do not load.
     sensors=parts.sensors,
-    # `workers:` of the mappings: their full syncs by shards, as NAME_full.
+    # `workers:` of the mappings: full syncs by shards as NAME_full, comparisons as NAME_verify.
     jobs=parts.jobs,
     executor=chosen(),
 )

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from syncline import evolve, ledger, shards
-from syncline.errors import LeaseHeld, RunFailed
+from syncline.errors import LeaseHeld, LeaseLost
 from syncline.run import Cancelled, RunOptions, RunSummary, opened
 from syncline.store.store import Store
 from syncline.summary import recorded
@@ -148,11 +148,11 @@ def give_up(project: Project, name: str, trigger: str, *, cancelled: bool) -> No
 
 
 def run_of(store: Store, name: str, trigger: str) -> str:
-    """The run that a trigger began and that is under way. Raises RunFailed where there is none."""
+    """The run that a trigger began and that is under way. Raises LeaseLost where there is none."""
     for one in store.runs(name, MANY):
         if one.trigger == trigger and one.status == "running":
             return one.run_id
-    raise RunFailed(f"{name}: the control store knows of no run begun by {trigger}")
+    raise LeaseLost(f"{name}: the control store knows of no run begun by {trigger}")
 
 
 def _since(started: datetime) -> float:

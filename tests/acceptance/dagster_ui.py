@@ -37,6 +37,11 @@ NUMBERS: Final = """query($key: AssetKeyInput!) { assetOrError(assetKey: $key) {
         label ... on IntMetadataEntry { intValue }
     } }
 } } }"""
+OBSERVED: Final = """query($key: AssetKeyInput!) { assetOrError(assetKey: $key) { ... on Asset {
+    assetObservations(limit: 100) { runId metadataEntries {
+        label ... on IntMetadataEntry { intValue } ... on FloatMetadataEntry { floatValue }
+    } }
+} } }"""
 PARTITIONS: Final = """query($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) {
     ... on AssetNode { partitionKeys partitionStats { numMaterialized numFailed } }
 } }"""
@@ -146,6 +151,18 @@ class Ui(DagsterProcess):
         (newest,) = self.ask(NUMBERS, key=key)["assetOrError"]["assetMaterializations"]
         counts = {one["label"]: one.get("intValue") for one in newest["metadataEntries"]}
         return {**counts, "run": newest["runId"]}
+
+    def observed(self, asset: str, run_id: str) -> list[dict[str, Any]]:
+        """The numbers of a run's batches, as they were told, the newest first."""
+        found = self.ask(OBSERVED, key={"path": [asset]})["assetOrError"]["assetObservations"]
+        return [
+            {
+                one["label"]: one.get("intValue", one.get("floatValue"))
+                for one in each["metadataEntries"]
+            }
+            for each in found
+            if each["runId"] == run_id
+        ]
 
     def partitions(self, *path: str) -> tuple[int, int]:
         """How many partitions an asset has, and how many of them are materialized."""

@@ -11,10 +11,11 @@ import dagster as dg
 import pytest
 
 import syncline.sync
-from syncline import backfill_steps
+from syncline import backfill_steps, ledger
 from syncline.backfill import Chosen, Declared
 from syncline.backfill_steps import Group
-from syncline.errors import InputError, MappingErrors, RunFailed, Unreachable
+from syncline.dagster import register_pools
+from syncline.errors import InputError, LeaseLost, MappingErrors, Unreachable
 from syncline.ledger import peek
 from syncline.mapping.backfill import Backfill
 from syncline.project import Project
@@ -171,7 +172,7 @@ def test_a_backfill_by_steps_that_fails_for_good_leaves_no_lease(
     assert backfill_steps.begin(bench.project, "customers", chosen, options, 2)
     assert held(bench).startswith("run:")
     assert bench.run(instance, "customers").success
-    with pytest.raises(RunFailed, match="knows of no run"):
+    with pytest.raises(LeaseLost, match="knows of no run"):
         list(backfill_steps.bring(bench.project, "customers", chosen, Group(0, 1), options))
 
 
@@ -258,6 +259,33 @@ def test_every_unit_begins_where_it_says(every: str, start: str, names: list[str
     now = datetime(2016, 1, 1, tzinfo=UTC)
     assert partitions_of(declared).get_partition_keys(now)[:2] == names
     assert list(chunks_of(declared, names).values()) == Declared(declared, now).chunks()[:2]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_runs_of_a_backfill_take_turns_by_the_pool_and_by_the_lease(
+    bench: DagsterBench, instance: dg.DagsterInstance, workers: int
+) -> None:
+    """Launched as many runs, they wait in the queue for the mapping's one slot; one that begins
+    all the same, as from elsewhere, is refused and writes nothing.
+    """
+    more = YEAR.replace("}", ", runs: many}") + f"workers: {workers}\n"
+    bench.write("customers", more=more)
+    (asset,) = [
+        each
+        for each in bench.definitions().assets or ()
+        if isinstance(each, dg.AssetsDefinition) and each.key.path[0] == "backfill"
+    ]
+    pools = {op.pool for op in asset.node_def.iterate_op_defs()}
+    assert pools - {None} == {"syncline_customers"}
+    assert register_pools(bench.definitions(), instance) == 1
+    assert bench.run(instance, "customers").success  # makes the table
+    bench.sql("app", "delete from users")
+    with opened(bench.project, "customers") as run, ledger.hold(run.target, run.spec):
+        result = launch(bench, instance, "2013-01-01", "2013-01-01")
+        assert not result.success
+        assert bench.users() == {}
+    assert launch(bench, instance, "2013-01-01", "2013-01-01").success
+    assert len(done(instance)) == 1
 
 
 def test_many_runs_where_the_mapping_says_so(bench: DagsterBench) -> None:

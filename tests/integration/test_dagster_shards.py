@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from syncline import ledger, steps
-from syncline.errors import LeaseHeld, RunFailed
+from syncline.errors import LeaseHeld, LeaseLost
 from syncline.run import RunOptions, opened
 from tests.integration.dagster_bench import DagsterBench
 
@@ -55,7 +56,7 @@ def test_a_mapping_with_workers_has_a_job_of_dynamic_steps(
     assert (metadata["read"].value, metadata["inserted"].value) == (40, 40)
     again = bench.run(instance)  # the asset's own run: a delta from before the first shard
     assert again.success
-    with pytest.raises(RunFailed, match="knows of no run"):
+    with pytest.raises(LeaseLost, match="knows of no run"):
         steps.end(bench.project, "customers", RunOptions(trigger=f"dagster:{result.run_id}"))
 
 
@@ -88,8 +89,33 @@ def test_the_lease_stays_with_the_run_between_its_steps_and_is_free_once_that_is
     begun_steps = [e.step_key for e in result.all_events if e.event_type_value == "STEP_START"]
     assert begun_steps == ["customers_divide", "customers_shard[1]", "customers_finish"]
     assert len(bench.users()) == 40
-    with pytest.raises(RunFailed, match="knows of no run"):
+    with pytest.raises(LeaseLost, match="knows of no run"):
         steps.bring(bench.project, "customers", 1, RunOptions(trigger="dagster:gone"))
+
+
+def test_a_canceled_run_by_steps_frees_the_lease_at_once(
+    bench: DagsterBench, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends behind its batch and is not tried again; the next run goes on from there."""
+    asked: list[int] = []
+
+    @contextmanager
+    def soon(*_: object) -> Iterator[Callable[[], bool]]:
+        def should_end() -> bool:
+            asked.append(1)
+            return len(asked) > 2
+
+        yield should_end
+
+    with monkeypatch.context() as patched:
+        patched.setattr("syncline.dagster.sync.asked_to_end", soon)
+        result = full(bench, instance)
+    assert not result.success
+    assert not [e for e in result.all_events if e.event_type_value == "STEP_UP_FOR_RETRY"]
+    landed = len(bench.users())
+    assert 0 < landed < 40
+    assert bench.run(instance, "customers").success
+    assert bench.users() == {key: f"NAME {key}!" for key in range(1, 41)}
 
 
 def parity(
