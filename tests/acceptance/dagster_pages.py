@@ -47,11 +47,6 @@ class DagsterPages:
         self.page.get_by_text("Materialized in run").wait_for()
         return self.page
 
-    def plots(self, name: str) -> Page:
-        """The plots of an asset's numbers."""
-        self.page.goto(f"{self.url}/assets/{name}?view=plots")
-        return self.page
-
     def check(self, name: str, check: str) -> Page:
         """A check of an asset, and what it found last."""
         self.page.goto(f"{self.url}/assets/{name}?view=checks&checkDetail={quote(check)}")
