@@ -15,8 +15,8 @@ reads the events from its checkpoint up to the H of its own.
   where an event later than H comes. A token begins with its time ("hex-encoded tokens allow you to
   compare and sort"). Of a server whose tokens tell no time, an answer without events, asked for
   after H was known, is taken for the end.
-- The next delta resumes behind the token of the last event, which the server must find again: in a
-  database restored from a backup it does not. Without an event it starts at H.
+- The next delta resumes behind the last token. One of an event the server must find again: in a
+  database restored from a backup it does not, and the run stops. Without a token it starts at H.
 
 It rests on the oplog reaching back to the checkpoint; where it does not, the server says so, and
 the sync is full. On a sharded cluster a change may wait for the next run where its shard's clock is
@@ -79,7 +79,10 @@ _ALL_OF_IT: Final = {"drop", "rename", "dropDatabase", "invalidate"}
 _VOID: Final = frozenset({136, 222, 260, 280, 286, 326, 10334, 40576, 40585, 40647, 50811})
 """CappedPositionLost, CloseChangeStream, InvalidResumeToken, ChangeStreamFatalError,
 ChangeStreamHistoryLost, OplogQueryMinTsMissing, BSONObjectTooLarge (an event over 16 MB), and what
-servers say of a token they don't know: there is no going on from there."""
+servers say of a token they can't read: there is no going on from there."""
+_NOT_FOUND: Final = "resume token was not found"
+"""What a ChangeStreamFatalError says of an event that the oplog, which reaches back to its time,
+does not have."""
 _WANTED: Final = {"operationType": 1, "documentKey": 1, "clusterTime": 1}
 _AWAIT_MS: Final = 100
 """How long the server waits for another event before it says that there is none."""
@@ -268,11 +271,21 @@ def _watch(
 
 @contextmanager
 def _continued() -> Generator[None]:
-    """Tell what the server says against going on from a position as that, the rest as ever."""
+    """Tell what the server says against going on from a position as that, the rest as ever.
+
+    Raises CheckpointVoid, and GuardStopped where the server is another or was restored.
+    """
     with reporting():
         try:
             yield
         except OperationFailure as error:
+            if error.code in _VOID and _NOT_FOUND in str(error):
+                raise GuardStopped(
+                    "other-database",
+                    "the source has another history, as a restored backup has: its oplog reaches"
+                    " back to the checkpoint, and has not the last event that was read",
+                    hint=ALLOW,
+                ) from error
             if error.code in _VOID:
                 raise CheckpointVoid(
                     f"the change stream does not go on from the checkpoint: {told(error)}"

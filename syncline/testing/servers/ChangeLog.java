@@ -20,6 +20,9 @@ import java.util.List;
 final class ChangeLog implements Oplog {
     private static final int KEPT = 20_000;
     private static final int HISTORY_LOST = 286;
+    private static final int FATAL = 280;
+    private static final String OF_EVENT = "2B";
+    private static final String BETWEEN_EVENTS = "29";
 
     private final Deque<Document> events = new ArrayDeque<>();
     private final CursorRegistry cursors;
@@ -68,7 +71,7 @@ final class ChangeLog implements Oplog {
         BsonTimestamp start = (BsonTimestamp) stream.get("startAtOperationTime");
         long after = now().getValue();
         if (token != null) {
-            after = Long.parseUnsignedLong(token.get("_data").toString().substring(2, 18), 16);
+            after = known(token.get("_data").toString());
         } else if (start != null) {
             after = start.getValue() - 1;
         }
@@ -83,13 +86,13 @@ final class ChangeLog implements Oplog {
         // An unknown id is an error to the registry, and 0 is the id of a cursor that has ended.
         Cursor cursor = id == 0 ? null : cursors.getCursor(id);
         if (cursor instanceof Changes) {
-            answer.put("postBatchResumeToken", token(((Changes) cursor).after));
+            answer.put("postBatchResumeToken", token(((Changes) cursor).after, BETWEEN_EVENTS));
         }
     }
 
     private synchronized void add(String operation, String namespace, Object id) {
         time = Math.max(time + 1, System.currentTimeMillis() / 1000 << 32);
-        Document event = new Document("_id", token(time));
+        Document event = new Document("_id", token(time, OF_EVENT));
         event.append("operationType", operation).append("clusterTime", new BsonTimestamp(time));
         event.append("ns", namespace);
         if (id != null) {
@@ -120,12 +123,26 @@ final class ChangeLog implements Oplog {
         return Math.max(time, cursor.after);
     }
 
+    /** The time of a token; one of an event must be of one that was. */
+    private synchronized long known(String token) {
+        long after = Long.parseUnsignedLong(token.substring(2, 18), 16);
+        boolean found = after < forgotten || !token.endsWith(OF_EVENT);
+        for (Document event : events) {
+            found |= timeOf(event) == after;
+        }
+        if (!found) {
+            throw new MongoServerError(FATAL, "ChangeStreamFatalError",
+                    "cannot resume stream; the resume token was not found.");
+        }
+        return after;
+    }
+
     private static long timeOf(Document event) {
         return ((BsonTimestamp) event.get("clusterTime")).getValue();
     }
 
-    private static Document token(long time) {
-        return new Document("_data", String.format("82%016X29", time));
+    private static Document token(long time, String kind) {
+        return new Document("_data", String.format("82%016X%s", time, kind));
     }
 
     /** What happened to one collection, from a time on; it waits for nothing. */

@@ -334,6 +334,29 @@ def test_a_checkpoint_of_another_collection_or_delta_is_void(
         delta(mongo, since)
 
 
+def test_f55_a_source_whose_oplog_has_not_the_last_event_stops(
+    mongo: MongoEndpoint, database: Database[Row]
+) -> None:
+    """A database restored from a backup, that has moved on since: a full sync would write its past
+    over what came after.
+    """
+    docs = database.docs
+    docs.insert_one({"_id": 0, "v": "a"})
+    since = horizon_of(mongo, database)
+    docs.insert_one({"_id": 1, "v": "b"})
+    with docs.watch(start_at_operation_time=Timestamp(*json.loads(since)["at"])) as stream:
+        token = stream.next()["_id"]["_data"]
+    if len(token) > 20:
+        pytest.skip(
+            "a token of this server names its event: none can be made of one that never was"
+        )
+    unknown = f"{token[:10]}{int(token[10:18], 16) + 1_000:08X}{token[18:]}"
+    facts = json.loads(since) | {"token": json.dumps({"_data": unknown})}
+    with pytest.raises(GuardStopped) as stopped:
+        delta(mongo, json.dumps(facts))
+    assert stopped.value.reason == "other-database"
+
+
 def test_a_server_behind_its_checkpoint_stops_the_delta(
     mongo: MongoEndpoint, database: Database[Row]
 ) -> None:
