@@ -72,23 +72,31 @@ def test_each_batch_is_an_event_whose_numbers_can_be_plotted(
     assert not [name for name in numbers_of(run, "customers") if name.startswith("progress_")]
 
 
-@pytest.mark.parametrize(("seconds", "told"), [(3600.0, [1, 2, 3]), (0.0, [*range(1, 11)])])
+@pytest.mark.parametrize(
+    ("seconds", "growth", "lines", "told"),
+    [(3600.0, 1e9, 3, [1, 2, 3, 4, 5]), (0.0, 0.0, 10, [*range(1, 11)])],
+)
 def test_of_ten_thousand_batches_some_are_told(
     bench: DagsterBench,
     instance: dg.DagsterInstance,
     monkeypatch: pytest.MonkeyPatch,
     seconds: float,
+    growth: float,
+    lines: int,
     told: list[int],
 ) -> None:
-    """The first ones each, then one in so many seconds, so that the event log is not flooded."""
+    """The first ones each; then a line in so many seconds, and an event as the run grows longer, so
+    that neither the log is flooded nor the plots of whole runs.
+    """
     monkeypatch.setattr(batches, "ALL", 3)
     monkeypatch.setattr(batches, "SECONDS", seconds)
+    monkeypatch.setattr(batches, "GROWTH", growth)
     run = bench.run(instance, config={"customers": {"batch_size": 1}})
     found = instance.fetch_observations(dg.AssetKey("customers"), limit=99, ascending=True).records
     events = [one.asset_observation for one in found]
     assert [one.metadata["progress_batches"].value for one in events if one] == told
-    lines = [event.user_message for event in instance.all_logs(run.run_id)]
-    assert sum("records/s" in line for line in lines) == len(told)
+    said = [event.user_message for event in instance.all_logs(run.run_id)]
+    assert sum("records/s" in line for line in said) == lines
 
 
 def test_checkpoint_and_lag_are_told_before_and_after(
