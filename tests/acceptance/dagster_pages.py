@@ -47,6 +47,11 @@ class DagsterPages:
         self.page.get_by_text("Materialized in run").wait_for()
         return self.page
 
+    def plots(self, name: str) -> Page:
+        """An asset's page, with the plots of its numbers."""
+        self.asset(name).get_by_text("Plots", exact=True).first.click()
+        return self.page
+
     def check(self, name: str, check: str) -> Page:
         """A check of an asset, and what it found last."""
         self.page.goto(f"{self.url}/assets/{name}?view=checks&checkDetail={quote(check)}")

@@ -81,8 +81,8 @@ def test_a_run_is_launched_from_the_launchpad_and_its_numbers_are_shown(
     ui: Ui, pages: DagsterPages, bench: DagsterBench
 ) -> None:
     """With config typed there. The run's page shows a line for each batch; the asset's page the
-    columns, a sample, the checks of the run, and the link to the review app; GraphQL has the
-    numbers of its batches.
+    columns, a sample, the checks of the run, and the link to the review app; its plots the
+    numbers of the run and of its batches.
     """
     run_id = pages.launch("customers", delta="full")
     assert ui.ended(run_id) == "SUCCESS"
@@ -97,6 +97,9 @@ def test_a_run_is_launched_from_the_launchpad_and_its_numbers_are_shown(
     assert [one["progress_read"] for one in batches] == [3000, 2000, 1000]
     link = asset.locator("a[href='https://review.example.org/conflicts?mapping=customers']")
     expect(link.first).to_be_visible()
+    plots = pages.plots("customers")
+    for shown in ("rows_per_second", "progress_rows_per_second", "progress_read"):
+        expect(plots.get_by_text(shown, exact=True).first).to_be_visible()
     found = pages.check("customers", "freshness")
     expect(found.get_by_text("Passed", exact=True)).to_be_visible()
 
