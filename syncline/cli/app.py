@@ -18,6 +18,7 @@ from syncline.cli import (
     resolve,
     rules,
     run,
+    runs,
     serve,
     state,
     verify,
@@ -74,6 +75,11 @@ command(app, "verify")(verify.verify)
 command(app, "repair")(verify.repair)
 command(app, "status")(state.status)
 command(app, "serve")(serve.serve)
+
+_runs = group("List and show what has run.")
+command(_runs, "list")(runs.runs_list)
+command(_runs, "show")(runs.runs_show)
+app.add_typer(_runs, name="runs")
 
 _conflicts = group("List, show and decide what waits for a person.")
 command(_conflicts, "list")(conflicts.conflicts_list)

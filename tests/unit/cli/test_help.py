@@ -61,6 +61,8 @@ def test_the_commands_are_those_that_were_promised() -> None:
         "syncline repair",
         "syncline status",
         "syncline serve",
+        "syncline runs list",
+        "syncline runs show",
         "syncline conflicts list",
         "syncline conflicts show",
         "syncline conflicts resolve",
