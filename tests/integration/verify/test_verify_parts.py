@@ -14,7 +14,7 @@ from syncline.verify import compare, parts_of
 from tests.integration.project_bench import ProjectBench, now, person
 from tests.integration.verify.support import ALIKE, LEDGER, SOURCE_WINS, Make, adds_up, look, told
 
-SMALL = "batch_size: 2\n"
+SMALL = "batch_size: 3\n"
 
 
 def plant(bench: ProjectBench) -> None:
@@ -36,7 +36,7 @@ def the_same(report: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("source", "target", "kinds"),
     [
-        ("sqlite", "sqlite", {"records", "gone"}),
+        pytest.param("sqlite", "sqlite", {"records", "gone"}, marks=pytest.mark.slow),
         ("postgres", "postgres", {"sums"}),
         pytest.param("mongo", "postgres", {"records", "gone"}, marks=pytest.mark.slow),
         pytest.param("mariadb", "postgres", {"sums"}, marks=pytest.mark.slow),
@@ -87,18 +87,18 @@ def test_what_can_not_be_divided_is_compared_whole(make: Make) -> None:
     assert (*told(look(bench, workers=4)), look(bench, workers=4).equal) == (*ALIKE, 5)
 
 
-def test_workers_of_the_mapping_share_its_comparison(make: Make) -> None:
-    """Without being asked for; a comparison that is cancelled ends, and is recorded so."""
-    bench = make(40, rest=LEDGER + SMALL + "workers: 2\n")
+def test_parts_tell_their_progress_together_and_end_when_that_is_cancelled(make: Make) -> None:
+    """All of them, and it is recorded so."""
+    bench = make(40, rest=LEDGER + SMALL)
     reads: list[int] = []
-    assert told(look(bench, on_progress=lambda at: reads.append(at.read))) == ALIKE
+    assert told(look(bench, workers=2, on_progress=lambda at: reads.append(at.read))) == ALIKE
     assert max(reads) == 40
 
     def stop(_: object) -> None:
         raise Cancelled("cancelled")
 
     with pytest.raises(Cancelled):
-        look(bench, on_progress=stop)
+        look(bench, workers=2, on_progress=stop)
     with Store.open(bench.project.store_url) as store:
         assert [run.status for run in store.runs(bench.name)][:2] == ["cancelled", "ok"]
 
