@@ -13,6 +13,7 @@ from syncline.errors import SynclineError, Unreachable
 from syncline.sync import Progress
 from tests.attack.conftest import Make, in_step
 from tests.attack.proxy import Proxy
+from tests.attack.toxiproxy import Gate
 from tests.conftest import REPLICA_SET
 from tests.integration.project_bench import ProjectBench, Side, now, person
 
@@ -51,7 +52,11 @@ def between() -> Iterator[Between]:
 
 
 def through(
-    bench: ProjectBench, *, source: Proxy | None = None, target: Proxy | None = None, **more: Any
+    bench: ProjectBench,
+    *,
+    source: Proxy | Gate | None = None,
+    target: Proxy | Gate | None = None,
+    **more: Any,
 ) -> None:
     """Have syncline go through the proxies, with short timeouts."""
     urls = {
