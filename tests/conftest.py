@@ -199,9 +199,13 @@ def mongo_server(request: pytest.FixtureRequest) -> Server:
     return request.config.stash[SERVERS].get("mongo")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
-    """One Chromium for the session: SYNCLINE_CHROMIUM, else what is installed."""
+    """One Chromium for the module: SYNCLINE_CHROMIUM, else what is installed.
+
+    Not for the session: Playwright keeps an event loop running in this thread, and who wants one of
+    their own in a later module (Dagster's GraphQL) would be refused.
+    """
     held = request.config.stash[SERVERS]
     named = os.environ.get("SYNCLINE_CHROMIUM")
     path = named or next(filter(None, map(shutil.which, BROWSERS)), None)

@@ -138,7 +138,8 @@ def test_f14_a_write_of_mongodb_whose_answer_is_lost_counts_once(
     assert (done.conflicts, done.dead_letters) == (0, 0)
     assert in_step(bench)
     bench.target.edit(7, name="Edited there")
-    again = bench.run(mode="full")
+    # A state that was in flight may have arrived after the last one: there a full sync would go on.
+    again = bench.run(mode="full", restart=True)
     assert (again.inserted, again.conflicts) == (0, 0)
     assert bench.target.rows()[7]["name"] == ("Edited there" if rest else "Person 7")
 
