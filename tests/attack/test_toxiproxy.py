@@ -17,7 +17,7 @@ from typing import Any, Literal
 import pytest
 from structlog.testing import capture_logs
 
-from syncline.errors import SynclineError, Unreachable
+from syncline.errors import Unreachable
 from syncline.testing.servers import Unavailable
 from tests.attack.conftest import Make, in_step
 from tests.attack.test_network import LEDGER, after, position, through
@@ -233,36 +233,24 @@ def test_f15_f17_toxiproxy_a_line_that_is_gone_for_a_while(
     assert exact(bench)
 
 
-@everywhere
-def test_f16_toxiproxy_a_black_hole_in_the_middle_ends_within_the_deadlines(
-    side: Which, target: str, make: Make, before: Before
+def test_f16_toxiproxy_a_black_hole_before_the_source_ends_within_the_deadline(
+    make: Make, before: Before
 ) -> None:
-    """Nothing more comes through, and no connection breaks: the run ends, the checkpoint stays, and
-    the next run goes on.
+    """Connections are taken and nothing comes through: the run ends, the checkpoint stays, and the
+    next run goes on.
     """
-    bench = make("xmin", target, count=5, rest=LEDGER)
+    bench = make("xmin", "postgres", count=5, rest=LEDGER)
     bench.run()
     start = position(bench)
     grow(bench, COUNT)
-    gate = before(of(bench, side))
-    through(bench, **SILENT, **on(side, gate))
-    silent = threading.Event()
-
-    def fall_silent() -> None:
-        gate.poison("timeout", "client", timeout=0)
-        silent.set()
-
-    if side == "source":
-        fall_silent()
-    # A machine too busy to say anything for three seconds ends a run as well: then once more.
-    while True:
-        began = time.monotonic()
-        with pytest.raises(SynclineError) as ended:
-            bench.run(batch_size=20, on_progress=after(1, fall_silent))
-        if silent.is_set():
-            break
-    assert isinstance(ended.value, Unreachable)
+    gate = before(bench.source)
+    through(bench, **SILENT, source=gate)
+    gate.poison("timeout", "client", timeout=0)
+    began = time.monotonic()
+    with pytest.raises(Unreachable):
+        bench.run(batch_size=20)
     assert time.monotonic() - began > 2
+    assert gate.accepted > 0
     gate.heal()
     assert position(bench) == start
     assert exact(bench)
