@@ -31,10 +31,10 @@ Which = Literal["source", "target"]
 Before = Callable[[Side], Gate]
 PATIENT: dict[str, Any] = {"connect_timeout": 60, "statement_timeout": 120, "retry_seconds": 120}
 """For lines that are bad but pass what is said: a busy machine is no fault."""
-GONE: dict[str, Any] = PATIENT | {"connect_timeout": 3}
+GONE: dict[str, Any] = PATIENT | {"connect_timeout": 8}
 """MongoDB's driver looks for a server for so long before it tells of a lost one."""
 HASTY: dict[str, Any] = GONE | {"retry_seconds": 1}
-SILENT: dict[str, Any] = {"connect_timeout": 3, "statement_timeout": 3, "retry_seconds": 1}
+SILENT: dict[str, Any] = {"connect_timeout": 8, "statement_timeout": 8, "retry_seconds": 1}
 TOWARD: dict[Which, Toward] = {"source": "client", "target": "server"}
 """Whither the records go on that side's line."""
 COUNT = 200
