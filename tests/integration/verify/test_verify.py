@@ -218,7 +218,12 @@ def test_records_outside_where_are_told_apart_and_extra_if_they_came_from_the_so
 
 @pytest.mark.parametrize(
     ("source", "target"),
-    [("postgres", "mongo"), ("mongo", "postgres"), ("mariadb", "postgres"), ("sqlite", "mariadb")],
+    [
+        ("postgres", "mongo"),
+        pytest.param("mongo", "postgres", marks=pytest.mark.slow),
+        pytest.param("mariadb", "postgres", marks=pytest.mark.slow),
+        ("sqlite", "mariadb"),
+    ],
 )
 def test_sides_of_different_databases_are_compared_and_repaired(
     source: str, target: str, make: Make

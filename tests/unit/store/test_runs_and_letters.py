@@ -135,6 +135,7 @@ def test_letters_go_when_dropped_or_replayed(store: Store) -> None:
         store.dead_letter(ids[0])
 
 
+@pytest.mark.slow
 def test_fifty_thousand_letters_are_kept_at_once(store: Store) -> None:
     """More than one statement can take."""
     store.put_dead_letters([letter(str(n)) for n in range(50_000)])
