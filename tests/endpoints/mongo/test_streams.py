@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-import pymongo
 import pytest
 from bson import ObjectId
 from bson.timestamp import Timestamp
@@ -17,7 +16,6 @@ from pymongo.database import Database
 
 from syncline.endpoints.base import ReadSpec
 from syncline.endpoints.mongo import MongoEndpoint
-from syncline.endpoints.mongo_connection import OPTIONS
 from syncline.errors import CheckpointVoid, GuardStopped
 from syncline.watermark.mongo_stream import time_of
 from tests.conftest import REPLICA_SET, NewDatabase
@@ -28,25 +26,9 @@ SPEC = source({"v": "text"}, by="stream")
 
 
 @pytest.fixture
-def url(new_database: NewDatabase) -> str:
+def mongo_url(new_database: NewDatabase) -> str:
     """A database of a server that has change streams."""
     return new_database(REPLICA_SET)
-
-
-@pytest.fixture
-def mongo(url: str) -> Iterator[MongoEndpoint]:
-    """The endpoint, on an empty database."""
-    endpoint = MongoEndpoint(url)
-    yield endpoint
-    endpoint.close()
-
-
-@pytest.fixture
-def database(url: str) -> Iterator[Database[Row]]:
-    """The same database by the driver itself, for what other clients do."""
-    client: pymongo.MongoClient[Row] = pymongo.MongoClient(url)
-    yield client.get_default_database(codec_options=OPTIONS)
-    client.close()
 
 
 def horizon_of(mongo: MongoEndpoint, database: Database[Row], spec: ReadSpec = SPEC) -> str:
@@ -272,7 +254,7 @@ def reads() -> Iterator[Reads]:
 
 
 def test_no_read_is_behind_what_was_seen(
-    url: str, mongo: MongoEndpoint, database: Database[Row], reads: Reads
+    mongo_url: str, mongo: MongoEndpoint, database: Database[Row], reads: Reads
 ) -> None:
     """Whichever member answers, and in another process that goes on with a full read: a majority
     alone may be one of before the horizon, on a member that is behind.
@@ -282,7 +264,7 @@ def test_no_read_is_behind_what_was_seen(
     with mongo.read(spec, mode="full") as read:
         horizon, position = read.horizon, next(read.batches()).position
     taken = Timestamp(*json.loads(horizon)["at"])
-    later = MongoEndpoint(url)
+    later = MongoEndpoint(mongo_url)
     with later.read(spec, mode="full", after=position) as read:
         reads.after.clear()
         assert sum(batch.records.num_rows for batch in read.batches()) == 4
