@@ -19,7 +19,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from syncline.endpoints.base import Guarantee, Holder, Pulse
@@ -45,6 +45,8 @@ CURSORS: Final = frozenset({"timestamp", "timestamptz", "date"})
 # A statement fixes NOW() a moment before InnoDB begins its transaction: measured, one second
 # covers it.
 MARGIN_SECONDS: Final = 1
+WITHOUT_SESSION: Final = "a transaction without a session, the server's own or a prepared one"
+_TICK: Final = timedelta(seconds=1)
 _TRIES: Final = 40
 _PAUSE_SECONDS: Final = 0.13
 
@@ -164,11 +166,15 @@ def pulse(session: Session) -> Pulse:
     if not found:
         return Pulse(_instant(session.rows(CLOCK)[0][0]))
     clock, thread, began, user, command = found[0]
-    who = f"session {thread} of {user} ({command})"
-    ends_by = f"KILL {thread}"
-    if user is None:  # no session has it: prepared, and open
-        who, ends_by = "a prepared XA transaction", "XA RECOVER"
-    return Pulse(_instant(clock), Holder(who, _instant(began), ends_by))
+    now = _instant(clock)
+    # Cut to the second, so that one of this moment would seem to have been open since the last.
+    since = min(now, _instant(began) + _TICK)
+    if user is not None:
+        who = f"session {thread} of {user} ({command})"
+        return Pulse(now, Holder(who, since, f"KILL {thread}"))
+    # No session has it. Besides those prepared there are InnoDB's own: statistics, a rollback.
+    who = "a prepared XA transaction" if _has_prepared(session) else WITHOUT_SESSION
+    return Pulse(now, Holder(who, since, "XA RECOVER"))
 
 
 def _instant(text: Any) -> datetime:

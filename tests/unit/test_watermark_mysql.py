@@ -11,14 +11,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 import pymysql
 import pytest
 
-from syncline.endpoints.base import ReadSpec
+from syncline.endpoints.base import Holder, ReadSpec
 from syncline.endpoints.mysql import MysqlEndpoint
 from syncline.errors import (
     CheckpointVoid,
@@ -208,6 +208,35 @@ def test_f02_a_prepared_transaction_holds_the_horizon(
     finally:
         run(raw, "XA COMMIT 'syncline-test'")
     assert read(endpoint, spec_of(), before)[0] == {1}
+
+
+@pytest.mark.usefixtures("raw")
+def test_f04_a_transaction_is_not_said_to_be_open_for_longer_than_it_is(
+    endpoint: MysqlEndpoint, mariadb_url: str
+) -> None:
+    """InnoDB cuts the start to the second: one of just now seemed to stand for up to a second."""
+    for number in range(10):  # a start on the very second hides the cut
+        with closing(connected(mariadb_url)) as own:
+            (before,) = run(own, "SELECT UTC_TIMESTAMP(6)")[0]
+            run(own, "START TRANSACTION")
+            run(own, "INSERT INTO t (id, at) VALUES (%s, NOW(6))", number)
+            holder = held(endpoint, own)
+            assert holder.since is not None
+            assert holder.since >= before.replace(tzinfo=UTC)
+            run(own, "ROLLBACK")
+
+
+def held(endpoint: MysqlEndpoint, by: pymysql.Connection[Any]) -> Holder:
+    """Who holds the horizon, once it is that session: the list of transactions is a copy."""
+    (number,) = run(by, "SELECT CONNECTION_ID()")[0]
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        found = endpoint.pulse(spec_of(), None)
+        if found is not None and found.holder is not None and str(number) in found.holder.who:
+            assert found.holder.ends_by == f"KILL {number}"
+            return found.holder
+        time.sleep(0.2)
+    raise AssertionError(f"session {number} is never seen to hold the horizon")
 
 
 def test_f06_without_process_the_delta_is_refused_with_the_grant(
