@@ -1,8 +1,9 @@
 """Ranges: a comparison divided into ranges of keys, each of which is compared by itself.
 
-Where the databases compute checksums, and the key is one whole number, a range is the same set of
-records on both sides, and its sums are compared; also what only the target has is found there. A
-text is ordered by each database in its own way: there a comparison by checksums is not divided.
+Where the databases compute checksums, and the key or its first column is a whole number, a range
+of it is the same set of records on both sides, and its sums are compared; also what only the target
+has is found there. A text is ordered by each database in its own way: there a comparison by
+checksums is not divided.
 Where records are read and mapped here, a range is of the source's key order, as that divides it;
 what is gone from the source is a part of its own, since it compares the keys of both sides.
 """
@@ -67,9 +68,11 @@ def divide(run: Opened, workers: int, *, each: bool = False) -> list[Part]:
 
 
 def _keys_behind(run: Opened, cuts: Sequence[str]) -> list[int]:
-    """The first key behind each of these positions, which a source alone can read."""
-    (key,) = run.read.key
-    columns = {key: run.read.columns[key]}
+    """What the key, or its first column, is first behind each of these positions, which a source
+    alone can read. Positions in the midst of one number give that number once.
+    """
+    key = run.read.key[0]
+    columns = {name: run.read.columns[name] for name in run.read.key}
     only = ReadSpec(run.read.table, run.read.key, columns, batch_rows=1)
     found: set[int] = set()
     for after, until in zip(cuts, [*cuts[1:], None], strict=True):

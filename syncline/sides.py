@@ -122,8 +122,8 @@ def _one_column(keys: pa.Array[Any]) -> pa.Table:
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """The records whose key, one whole number, is above `after` and at most `until`; None is
-    open.
+    """The records whose key, or its first column, is above `after` and at most `until`: whole
+    numbers; None is open.
     """
 
     after: int | None = None
@@ -131,21 +131,21 @@ class Between:
 
     def of(self, spec: DigestSpec) -> DigestSpec:
         """Just these of the records that are checksummed."""
-        (key,) = spec.key
+        key = next(iter(spec.key))
         found = [Comparison(key, ">", self.after)] if self.after is not None else []
         found += [Comparison(key, "<=", self.until)] if self.until is not None else []
         return replace(spec, filters=(*spec.filters, *found))
 
 
 def has_ranges(run: Opened) -> bool:
-    """Whether both sides have the records of a range of keys alike: one whole number, never NULL,
-    is in the same range wherever it is compared; a text is not.
+    """Whether both sides have the records of a range of keys alike: a whole number that is never
+    NULL, the key or its first column, is in the same range wherever it is compared; a text is not.
     """
-    column, key = next(iter(run.source_key.items())), [*run.spec.key.values()]
-    if len(key) > 1 or not (column[1].is_integer and key[0].is_integer):
+    name, type_ = next(iter(run.source_key.items()))
+    if not (type_.is_integer and next(iter(run.spec.key.values())).is_integer):
         return False
     known = run.bound.source_info.columns
-    return column[0] in known and not known[column[0]].nullable
+    return name in known and not known[name].nullable
 
 
 def records(run: Opened, between: Between | None = None) -> tuple[Side, Side] | str:

@@ -30,7 +30,7 @@ from syncline.cli.command import (
     the_store,
 )
 from syncline.cli.conflicts import content
-from syncline.errors import InputError, LeaseHeld, SynclineError
+from syncline.errors import DecisionRefused, InputError, LeaseHeld, SynclineError
 
 if TYPE_CHECKING:
     from syncline.project import Project
@@ -99,9 +99,10 @@ def conflicts_resolve(
 ) -> None:
     """Decide conflicts, and write that at once.
 
-    Where another run holds the lease, the next run writes it. A decision on what has moved since is
-    refused. Values without --take leave the other fields of the target as they are. Over a filter
-    (--all, --mapping, --field ..) it shows what would be written, and asks.
+    Where another run holds the lease, the next run writes it. A decision on what has moved since,
+    or that somebody else has decided, is refused and kept: see `conflicts drafts`. Values without
+    --take leave the other fields of the target as they are. Over a filter (--all, --mapping,
+    --field ..) it shows what would be written, and asks.
     """
     from syncline.review.queue import Choice
 
@@ -118,7 +119,8 @@ def conflicts_resolve(
     choice = Choice(take or "values", _sides(side), texts, remark)
     make = _maker(project, choice, strategy, who(user))
     if ids and not only_preview:
-        _one_by_one(project, ids, make, as_json=as_json)
+        kept = choice if strategy is None else None  # a strategy can be asked again
+        _one_by_one(project, ids, make, kept, who(user), as_json=as_json)
         return
     wanted = where(
         project, name, field=field, kind=kind, text=text, older=older, newer=newer, ids=ids
@@ -167,15 +169,40 @@ def who(user: str | None) -> str:
 # --- one by one ---
 
 
-def _one_by_one(project: Project, ids: Sequence[int], make: Maker, *, as_json: bool) -> None:
+def _one_by_one(
+    project: Project, ids: Sequence[int], make: Maker, choice: Choice | None, user: str, *,
+    as_json: bool,
+) -> None:  # fmt: skip
+    codes: list[int] = []
     with the_store(project) as store:
-        entries = [store.conflict(entry_id) for entry_id in dict.fromkeys(ids)]
-        made = [make(entry) for entry in entries]
-        for entry, decision in zip(entries, made, strict=True):
-            store.decide(entry.id, decision, version=entry.version)
-    codes = write_decisions(project, dict.fromkeys(entry.mapping for entry in entries))
-    _after(project, [entry.id for entry in entries], as_json=as_json)
+        entries = {entry_id: store.conflict(entry_id) for entry_id in ids}
+        made = {number: make(entry) for number, entry in entries.items()}
+        for number, decision in made.items():
+            try:
+                store.decide(number, decision, version=entries[number].version)
+            except DecisionRefused as error:
+                _keep(store, choice, user, number, error)
+                codes.append(error.exit_code)
+                del entries[number]
+    codes += write_decisions(project, dict.fromkeys(one.mapping for one in entries.values()))
+    _after(project, list(entries), as_json=as_json)
+    with the_store(project) as store:
+        for number in entries:
+            if store.conflict(number).state.value in {"stale", "open"}:
+                moved = DecisionRefused(f"conflict {number}: a side has moved since it was shown")
+                _keep(store, choice, user, number, moved)
+                codes.append(moved.exit_code)
     end(codes)
+
+
+def _keep(
+    store: Store, choice: Choice | None, user: str, number: int, error: DecisionRefused
+) -> None:
+    """Keep what was refused, as the review app does, and say where it is."""
+    tell(error)
+    if choice is not None:
+        store.drafts.keep(user, choice.refused(number, str(error)))
+        note(f"your choice for conflict {number} is kept: syncline conflicts drafts")
 
 
 def write_decisions(project: Project, names: Iterable[str]) -> list[int]:

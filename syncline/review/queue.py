@@ -24,6 +24,7 @@ from syncline.conflict import (
 )
 from syncline.errors import InputError
 from syncline.review.typed import read_value
+from syncline.store.drafts import Draft
 from syncline.store.model import Decision, Entry, Side, Take
 
 Action = Literal["insert", "update", "delete", "keep"]
@@ -40,6 +41,10 @@ class Choice:
     sides: Mapping[str, Side] = field(default_factory=dict[str, Side])
     texts: Mapping[str, str | None] = field(default_factory=dict[str, str | None])
     note: str = ""
+
+    def refused(self, conflict: int, why: str) -> Draft:
+        """The draft that is kept of it where it was refused."""
+        return Draft(conflict, self.take, self.sides, self.texts, self.note, why)
 
 
 @dataclass(frozen=True, slots=True)

@@ -316,9 +316,22 @@ def test_f43_another_origin_can_neither_post_nor_frame(
 
 
 def test_it_works_without_script(bench: ReviewBench, serve: Serve, sign_in: Open) -> None:
-    """Every action is a form: a browser that runs no script decides as well."""
-    bench.collide(1)
-    page = sign_in(serve(write_after=60), java_script_enabled=False)
+    """Every action is a form: a browser that runs no script decides as well, and the address bar
+    has a page's address.
+    """
+    bench.collide(1, 2)
+    served = serve(write_after=60)
+    page = sign_in(served, "/conflicts?mapping=customers", java_script_enabled=False)
+    page.locator("#scope").select_option("filter")
+    page.locator('#bulk button[value="target"]').click()
+    expect(page.locator("h1")).to_contain_text("2 conflicts")
+    assert page.url.startswith(f"{served.url}/conflicts?mapping=customers&answer=")
+    page.get_by_role("button", name="Decide").click()
+    expect(page.locator("h1")).to_contain_text("2 decided")
+    page.get_by_role("button", name="Undo all").click()
+    assert page.url.startswith(f"{served.url}/conflicts?mapping=customers&answer=")
+    page.get_by_role("link", name="Back to the list").click()
+    assert page.url == f"{served.url}/conflicts?mapping=customers"
     page.get_by_role("link", name="1", exact=True).click()
     page.get_by_role("button", name="Source").click()
     expect(page.locator("h1")).to_contain_text("decided")

@@ -29,6 +29,7 @@ from syncline.review.web import (
     rules,
     runs,
 )
+from syncline.review.web.answers import Answers
 from syncline.review.web.desk import Desk, TheDesk, common
 from syncline.review.web.feed import Feed
 from syncline.review.web.gate import Gate
@@ -97,6 +98,7 @@ def make_app(
     app.include_router(hooks_router(project, store))
     _doors(app)
     _failures(app)
+    app.add_middleware(Answers)
     return Gate(app, access, hosts)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request, Response
 
@@ -15,6 +16,7 @@ from syncline.review import bulk
 from syncline.review.bulk import Decided
 from syncline.review.mask import masks_of
 from syncline.review.web import render
+from syncline.review.web.answers import sent_on
 from syncline.review.web.bodies import BulkDecideBody, BulkPreviewBody, UndoBody
 from syncline.review.web.desk import Desk, TheDesk, TheUser, common
 from syncline.review.web.sent import Json, as_json, two_ways, wants_page
@@ -34,7 +36,7 @@ def bulk_preview(
     make = bulk.maker(body.chosen, user=user.name)
     found = bulk.preview(desk.store, body.which.filter, make, masks_of(desk.project))
     if wants_page(request):
-        context = common(request, desk, found=found, choice=body.chosen)
+        context = common(request, desk, found=found, choice=body.chosen, back=_list_of(request))
         return render.page("bulk.html", **context)
     return as_json(found)
 
@@ -67,7 +69,7 @@ def bulk_undo(request: Request, desk: TheDesk, user: TheUser, body: UndoBody) ->
     ids = body.numbers
     undone = undo(desk, ids, user=user.name)
     if wants_page(request):
-        context = common(request, desk, undone=len(undone), of=len(ids))
+        context = common(request, desk, undone=len(undone), of=len(ids), back=_list_of(request))
         return render.page("bulk_undone.html", **context)
     return {"undone": undone}
 
@@ -84,6 +86,13 @@ def told_done(request: Request, desk: Desk, done: Decided) -> Response | Json:
     ids = [number for numbers in done.by_mapping.values() for number in numbers]
     taken = bulk.selection_of(dict.fromkeys(ids, 0))
     if wants_page(request):
-        return render.page("bulk_done.html", **common(request, desk, done=done, taken=taken))
+        context = common(request, desk, done=done, taken=taken, back=_list_of(request))
+        return render.page("bulk_done.html", **context)
     answer: Json = plain({"count": done.count, "selection": taken, **asdict(done)})
     return answer
+
+
+def _list_of(request: Request) -> str:
+    """The list that the form was on, with its filter; else the list of all."""
+    page = sent_on(request.url.path, request.headers)
+    return page if urlsplit(page).path == "/conflicts" else "/conflicts"

@@ -24,7 +24,7 @@ from syncline.review.web.bodies import TAKES, DecideBody, PreviewBody
 from syncline.review.web.conflicts import draft_of, entry_of, one
 from syncline.review.web.desk import Desk, TheDesk, TheUser, common
 from syncline.review.web.sent import Form, Json, as_json, in_words, part, two_ways, wants_page
-from syncline.store import Draft, Entry, Take
+from syncline.store import Entry, Take
 from syncline.store.conflicts import Filter
 
 router = APIRouter(prefix="/api", tags=["conflicts"])
@@ -42,8 +42,7 @@ def decide(desk: Desk, entry_id: int, choice: Choice, *, user: str, version: int
         made = _made(entry, choice, user, version)
         decided = desk.store.decide(entry_id, made, version=version)
     except DecisionRefused as error:
-        told = Draft(entry_id, choice.take, choice.sides, choice.texts, choice.note, str(error))
-        desk.store.drafts.keep(user, told)
+        desk.store.drafts.keep(user, choice.refused(entry_id, str(error)))
         message = f"{error}: your choice is kept as a draft"
         raise DecisionRefused(message, hint=error.hint) from error
     desk.writer.soon(decided.mapping)

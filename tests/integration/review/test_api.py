@@ -153,6 +153,34 @@ def test_one_address_answers_programs_in_json_and_pages_with_a_page(
     assert "no decision to take back" in client.post("/api/conflicts/2/undo", headers=page).text
 
 
+def test_a_form_is_answered_at_the_address_of_its_page(client: httpx.Client) -> None:
+    """303 to where it stood, with what was told; nobody else's, and no page of another site."""
+    here = f"{str(client.base_url).rstrip('/')}/conflicts/3?x=1&answer=old"
+    form = {"take": "values", "side.amount": "edit", "text.amount": "a lot"}
+    headers = {"accept": "text/html", "referer": here}
+    sent = client.post("/api/conflicts/3/decide", data=form, headers=headers)
+    assert sent.status_code == 303
+    address = sent.headers["location"]
+    assert address.startswith("/conflicts/3?x=1&answer=")
+    for _ in range(2):  # loading it again sends nothing
+        told = client.get(address)
+        assert (told.status_code, ">a lot</textarea>" in told.text) == (422, True)
+        assert "is no decimal(14,2)" in told.text
+    unknown = client.get("/conflicts/3?answer=forgotten")
+    assert (unknown.status_code, "a lot" in unknown.text) == (200, False)
+    bearer = {"authorization": "Bearer " + "t" * 40}
+    with httpx.Client(base_url=client.base_url, headers=bearer) as other:
+        assert "a lot" not in other.get(address).text
+    of_script = headers | {"hx-request": "true"}
+    script = client.post("/api/conflicts/3/decide", data=form, headers=of_script)
+    assert script.status_code == 422
+    for place in ("https://evil.example/conflicts/3", here.replace("/conflicts", "//evil")):
+        away = client.post(
+            "/api/conflicts/3/decide", data=form, headers=headers | {"referer": place}
+        )
+        assert away.status_code == 422
+
+
 def test_a_preview_without_a_side_answers_every_way(client: httpx.Client) -> None:
     """Each with its effect, or with what is in its way."""
     body = {"values": {"amount": "a lot"}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from syncline.ranges import WHOLE, Part
 from syncline.store.store import Store
 from syncline.sync import Cancelled
 from syncline.verify import compare, parts_of
-from tests.integration.project_bench import ProjectBench, now, person
+from tests.conftest import NewDatabase
+from tests.integration.project_bench import ProjectBench, Side, now, person
 from tests.integration.verify.support import ALIKE, LEDGER, SOURCE_WINS, Make, adds_up, look, told
 
 SMALL = "batch_size: 3\n"
@@ -64,6 +66,33 @@ def test_by_parts_the_same_is_found(make: Make, source: str, target: str, kinds:
     assert (run.run_id, run.mode, run.status) == (together.run_id, "verify", "differs")
     bench.source.close()
     bench.target.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["postgres", "mariadb"])
+def test_a_composite_key_is_divided_by_its_first_column(
+    new_database: NewDatabase, tmp_path: Path, target: str
+) -> None:
+    """Where that is a whole number; all records of one number are in one part, and none in two."""
+    here, there = (
+        Side(kind, new_database(kind), name) for kind, name in (("postgres", "a"), (target, "b"))
+    )
+    for side in (here, there):
+        side.sql(f"create table {side.table} (n int, t varchar(9), v int, primary key (n, t))")
+    here.sql("insert into a select i / 7, 'k' || i % 7, i from generate_series(0, 69) i")
+    here.sql("analyze a")
+    bench = ProjectBench(tmp_path, here, there, rest=SOURCE_WINS + SMALL, fields="  v: v\n")
+    mapping = bench.folder / "mappings" / "people.yaml"
+    mapping.write_text(mapping.read_text().replace("key: {id: id}", "key: {n: n, t: t}"))
+    bench.run()
+    parts = parts_of(bench.project, bench.name, 4)
+    assert (len(parts) > 2, {part.what for part in parts}) == (True, {"sums"})
+    there.sql("delete from b where v = 30")
+    there.sql("update b set v = -1 where v = 69")
+    here.sql("delete from a where v = 0")
+    alone, together = look(bench, workers=1), look(bench, workers=4)
+    assert (alone.missing, alone.extra, alone.different) == (1, 1, 1)
+    assert (alone.by, the_same(together)) == ("checksums", the_same(alone))
 
 
 def test_each_part_says_what_is_wrong_in_its_range(make: Make) -> None:

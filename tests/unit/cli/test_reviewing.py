@@ -45,6 +45,30 @@ def test_drafts_are_listed_and_discarded(tmp_path: Path) -> None:
     assert lines(cli(bench, *discard)) == [{"discarded": []}]
 
 
+def test_a_decision_that_is_refused_is_kept_and_the_others_are_written(tmp_path: Path) -> None:
+    """Somebody was faster with one, and one moved: both are drafts; what they decide next goes."""
+    bench = ReviewBench(tmp_path / "project", 4)
+    bench.collide(1, 2, 3)
+    first = ("conflicts", "resolve", "1", "--take", "target", "--user", "bob")
+    assert cli(bench, *first).exit_code == 0
+    bench.target("UPDATE users SET email = 'moved@x' WHERE user_id = 2")
+    mine = ("--set", "email=own@x", "--note", "asked her", "--user", "ann")
+    refused = cli(bench, "conflicts", "resolve", "1", "2", "3", *mine)
+    assert refused.exit_code == 2
+    assert "conflict 1 is applied by bob" in refused.stderr
+    assert "conflict 2: a side has moved since it was shown" in refused.stderr
+    assert "your choice for conflict 2 is kept: syncline conflicts drafts" in refused.stderr
+    assert "conflict 3: written to the target" in refused.stdout
+    assert [bench.email(key) for key in (2, 3)] == ["moved@x", "own@x"]
+    drafts = lines(cli(bench, "conflicts", "drafts", "--user", "ann", "--json"))
+    assert [one["conflict"] for one in drafts] == [2, 1]
+    assert (drafts[0]["values"], drafts[0]["note"]) == ({"email": "own@x"}, "asked her")
+    bench.run()
+    assert cli(bench, "conflicts", "resolve", "2", *mine).exit_code == 0
+    left = lines(cli(bench, "conflicts", "drafts", "--user", "ann", "--json"))
+    assert ([one["conflict"] for one in left], bench.email(2)) == ([1], "own@x")
+
+
 def test_one_conflict_has_a_link_where_the_address_of_the_app_is_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
