@@ -2,7 +2,7 @@
 
 `SYNCLINE_REQUIRE=postgres,mariadb,mongo,chromium` makes a missing one a failure where it is
 otherwise a skip, and fails a whole run (not one with `--partial`) in which no test used one it
-names.
+names. `SYNCLINE_EXPLORE=1` has Hypothesis draw other examples each time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from syncline.testing import servers
 from syncline.testing.servers import Kind, Server, Unavailable, mongo_java
@@ -25,9 +25,19 @@ from syncline.testing.servers import Kind, Server, Unavailable, mongo_java
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-# How long an example takes says how busy the machine is, and nothing of the code.
-settings.register_profile("patient", parent=settings(), deadline=None)
+# How long an example takes says how busy the machine is, and nothing of the code. Which examples
+# are drawn follows from the test, so that nobody is refused for what somebody else brought in.
+settings.register_profile(
+    "patient",
+    parent=settings(),
+    deadline=None,
+    derandomize="SYNCLINE_EXPLORE" not in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("patient")
+
+LONG_S = 900
+"""For slow tests that say nothing else: an order of magnitude more than any takes here alone."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 BROWSER = "chromium"
@@ -133,8 +143,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test with the servers it uses, by its fixtures or its parameters."""
+    """Mark each test with the servers it uses, by its fixtures or its parameters; slow ones have
+    more time.
+    """
     for item in items:
+        is_slow = any(item.get_closest_marker(name) for name in ("slow", "acceptance"))
+        if is_slow and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(LONG_S))
         fixtures = set(getattr(item, "fixturenames", ()))
         parameters = getattr(getattr(item, "callspec", None), "params", {}).values()
         for kind in KINDS:

@@ -14,6 +14,7 @@ from syncline.store.tables import VERSION_TABLE
 HEAD: Final = "0004"
 """The newest migration; a test holds it against the migrations themselves."""
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
+_VERSION: Final = f"SELECT version_num FROM {VERSION_TABLE}"  # noqa: S608 - a constant
 _LOCK: Final = 0x73796E63  # any number that is always the same: "sync"
 
 
@@ -35,14 +36,13 @@ def _version(engine: Engine) -> str | None:
 
     with named_failures(engine), engine.connect() as connection:
         try:
-            return connection.exec_driver_sql(
-                f"SELECT version_num FROM {VERSION_TABLE}"  # noqa: S608 - a constant
-            ).scalar()
+            return connection.exec_driver_sql(_VERSION).scalar()
         except DBAPIError:
             connection.rollback()
-            if inspect(connection).has_table(VERSION_TABLE):
-                raise
-            return None
+            if not inspect(connection).has_table(VERSION_TABLE):
+                return None
+        # It was not what was missing, or another process has made it meanwhile.
+        return connection.exec_driver_sql(_VERSION).scalar()
 
 
 def _upgrade(connection: Connection) -> None:

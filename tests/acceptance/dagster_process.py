@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import pytest
+
+from syncline.testing.servers.process import free_port
 
 ROOT: Final = Path(__file__).parents[2]
 PROGRAMS: Final = Path(sys.executable).parent
@@ -44,7 +45,7 @@ class DagsterProcess:
 
     def start(self) -> None:
         """Start all of it; it may have run before. `until` waits for what is needed of it."""
-        ports = {"DAGSTER_PORT": free_port(), "REVIEW_PORT": free_port()}
+        ports = {name: str(free_port()) for name in ("DAGSTER_PORT", "REVIEW_PORT")}
         self.url = f"http://127.0.0.1:{ports['DAGSTER_PORT']}"
         with self.output.open("ab") as file:
             self.process = subprocess.Popen(
@@ -89,13 +90,6 @@ class DagsterProcess:
     def said(self) -> str:
         """The end of what it printed."""
         return self.output.read_text(errors="replace")[-3000:]
-
-
-def free_port() -> str:
-    """A port that nobody listens on just now."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return str(free.getsockname()[1])
 
 
 def descendants(pid: int) -> Iterator[int]:

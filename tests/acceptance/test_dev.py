@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.dagster_process import PROGRAMS, ROOT, alive, descendants, free_port, send
+from syncline.testing.servers.process import free_port
+from tests.acceptance.dagster_process import PROGRAMS, ROOT, alive, descendants, send
 from tests.integration.dagster_bench import DagsterBench
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(600)]
 
 SECONDS = 120
 """Under ten on a quiet machine."""
@@ -42,7 +43,7 @@ def test_make_dev_opens_all_of_it_and_ctrl_c_ends_all_of_it(tmp_path: Path) -> N
     home = tmp_path / "home"
     home.mkdir()
     shutil.copy(ROOT / "dagster_home" / "dagster.yaml", home)
-    ports = {"DAGSTER_PORT": free_port(), "REVIEW_PORT": free_port()}
+    ports = {name: str(free_port()) for name in ("DAGSTER_PORT", "REVIEW_PORT")}
     environment = os.environ | ports | {
         "DAGSTER_HOME": str(home),
         "SYNCLINE_PROJECT": str(bench.root),
@@ -69,9 +70,9 @@ def test_make_dev_opens_all_of_it_and_ctrl_c_ends_all_of_it(tmp_path: Path) -> N
                 time.sleep(0.1)
         started = list(descendants(process.pid))
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130
+        assert process.wait(120) == 130
         # A killed process whose parent is gone is there until init has looked at it.
-        until = time.monotonic() + 30
+        until = time.monotonic() + 60
         while (left := list(filter(alive, started))) and time.monotonic() < until:
             time.sleep(0.1)
         assert not left, output.read_text()

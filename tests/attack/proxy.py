@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 import struct
 import threading
@@ -44,7 +45,7 @@ class Proxy:
         self.struck = 0
         """How often an armed strike hit."""
         self.down_after_strike = 0.0
-        """For so many seconds after a strike no connection is let through."""
+        """For so many seconds after a strike no connection is let through; `inf` until `open`."""
         self._strike: tuple[bytes, Fate] | None = None
         self._pairs: set[tuple[socket.socket, socket.socket]] = set()
         self._mute: set[socket.socket] = set()
@@ -98,7 +99,7 @@ class Proxy:
                 self._reset(client)
                 continue
             try:
-                server = socket.create_connection(self._server, timeout=10)
+                server = socket.create_connection(self._server, timeout=60)
             except OSError:
                 self._reset(client)
                 continue
@@ -146,6 +147,7 @@ class Proxy:
             self.struck += 1
         if self.down_after_strike:
             self.open = False
+        if 0 < self.down_after_strike < math.inf:
             threading.Timer(self.down_after_strike, self._come_back).start()
         return fate
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from syncline.testing.servers.process import free_port
 from tests.attack.conftest import Make, in_step
 from tests.integration.project_bench import ProjectBench, now
 
@@ -67,14 +68,12 @@ def redis(start: Start, tmp_path: Path) -> str:
         if os.environ.get("SYNCLINE_REQUIRE_REDIS"):
             pytest.fail("SYNCLINE_REQUIRE_REDIS is set, but there is no redis-server")
         pytest.skip("no redis-server on this machine: apt-get install redis-server")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     start(
         found, "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
         "--dir", str(tmp_path), environment={},
     )  # fmt: skip
-    until(lambda: answers(int(port)), 30)
+    until(lambda: answers(int(port)), 100)
     return f"redis://127.0.0.1:{port}/0"
 
 

@@ -31,14 +31,15 @@ def test_f18_the_victim_of_a_deadlock_is_tried_again_whole(
     bench = make("sqlite", kind, count=30, rest="conflicts: {strategy: merge}\n")
     bench.run()
     if kind == "postgres":
-        # Who looks for a deadlock first is its victim: the run looks after 2 s, the other after 60.
+        # Who looks for a deadlock first is its victim: the run looks after 10 s, the other after a
+        # minute more. It looks once: by then the other must wait as well.
         bench.target.sql(
-            "do $$ begin execute format('alter database %I set deadlock_timeout = 2000',"
+            "do $$ begin execute format('alter database %I set deadlock_timeout = 10000',"
             " current_database()); end $$"
         )
     other = hands(bench.target)
     if kind == "postgres":
-        other.run("SET deadlock_timeout = 60000")
+        other.run("SET deadlock_timeout = 70000")
     else:
         # InnoDB picks whoever wrote less.
         other.run("CREATE TABLE heavy (id int)")
@@ -54,7 +55,7 @@ def test_f18_the_victim_of_a_deadlock_is_tried_again_whole(
     _until_waiting(bench.target)
     other.run("UPDATE people_copy SET city = 'Oslo' WHERE id = 10")
     other.run("COMMIT")
-    running.join(60)
+    running.join(100)
     assert [each.updated for each in result] == [15]
     rows = bench.target.rows()
     assert {rows[key]["name"] for key in range(10, 25)} == {
@@ -71,7 +72,7 @@ def _until_waiting(side: Side) -> None:
         "mariadb": "select count(*) from information_schema.innodb_trx"
         " where trx_state = 'LOCK WAIT'",
     }[side.kind]
-    until = time.monotonic() + 30
+    until = time.monotonic() + 100
     while not side.sql(question)[0][0]:
         assert time.monotonic() < until, "the run never waited"
         time.sleep(0.15)
@@ -202,7 +203,7 @@ def test_f18_writers_that_serialize_do_not_keep_a_run_from_ending_exact(
     finally:
         stop.set()
         for writer in writers:
-            writer.join(60)
+            writer.join(100)
     bench.run()
     rows, truth = bench.target.rows(), bench.source.rows()
     assert {key: row["name"] for key, row in rows.items()} == {

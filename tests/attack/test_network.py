@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from syncline import checkpoint
 from syncline.errors import SynclineError, Unreachable
@@ -58,16 +62,15 @@ def through(
     target: Proxy | Gate | None = None,
     **more: Any,
 ) -> None:
-    """Have syncline go through the proxies, with short timeouts."""
+    """Have syncline go through the proxies. MongoDB's driver looks for a lost server for as long as
+    it may take to connect; what a statement may take is patience with a busy machine.
+    """
     urls = {
         "FROM_URL": source.url if source else bench.source.url,
         "TO_URL": target.url if target else bench.target.url,
     }
     (bench.folder / ".env").write_text("".join(f"{k}={v}\n" for k, v in urls.items()))
-    settings = {
-        "connect_timeout": 3,
-        "statement_timeout": 5 if bench.target.kind != "mongo" else 2,
-    } | more
+    settings = {"connect_timeout": 8, "statement_timeout": 60} | more
     told = ", ".join(f"{name}: {value}" for name, value in settings.items())
     (bench.folder / "connections.yaml").write_text(
         f"connections:\n  from_here: {{url: '${{FROM_URL}}', {told}}}\n"
@@ -190,7 +193,7 @@ def test_f14_an_outage_longer_than_the_patience_ends_the_run_and_the_next_goes_o
     """What the lost commit said of the sync is not believed: no page is left out."""
     bench = make("sqlite", "postgres", count=50, rest=LEDGER)
     proxy = between(bench.target)
-    proxy.down_after_strike = 5
+    proxy.down_after_strike = math.inf
     through(bench, target=proxy, retry_seconds=1)
     lose = after(2, lambda: proxy.strike(COMMIT["postgres"], "never"))
     with pytest.raises(Unreachable):
@@ -210,10 +213,12 @@ def terminate(side: Side) -> None:
             " and datname = current_database() and application_name = 'syncline'"
         )
         return
-    own = side.sql("select connection_id()")[0][0]
-    found = side.sql("select id from information_schema.processlist where db = database()")
+    found = side.sql(
+        "select id from information_schema.processlist where db = database()"
+        " and id <> connection_id()"
+    )
     for (number,) in found:
-        if number != own:
+        with suppress(OperationalError):  # it has gone by itself
             side.sql(f"kill {number}")
 
 
@@ -255,9 +260,13 @@ def test_f16_a_bad_network_before_both_sides(
         elif fault == "truncated":
             for proxy in proxies:
                 proxy.limit = 2_000
-            threading.Timer(1, mend).start()
+            threading.Thread(target=mend, daemon=True).start()
 
     def mend() -> None:
+        until = time.monotonic() + 60
+        while proxies[0].cuts + proxies[1].cuts == 0 and time.monotonic() < until:
+            time.sleep(0.05)
+        time.sleep(1)
         for proxy in proxies:
             proxy.limit = None
 
@@ -298,12 +307,12 @@ def test_f16_a_black_hole_ends_within_its_deadline(
     proxy.swallowing = frozenset(("client",))
     running = threading.Thread(target=run, daemon=True)
     running.start()
-    running.join(75)
+    running.join(100)
     hung = running.is_alive()
     proxy.swallowing = frozenset()
     proxy.cut()
     running.join(60)
-    assert not hung, "it was still waiting after 75 s"
+    assert not hung, "it was still waiting after 100 s"
     assert isinstance(caught[0], Unreachable)
     through(bench)
     assert position(bench) == before

@@ -24,6 +24,7 @@ from tests.integration.project_bench import FIELDS, ProjectBench, now
 LEDGER = "conflicts: {strategy: merge, clock: updated_at}\n"
 REPOSITORY = Path(__file__).parents[2]
 SHARED = {"workers": 2, "batch_size": 10}
+MANY = 2_000
 
 KILLS = '''
 """Kills the first worker that comes to a point: before or after its n-th commit, or mapping."""
@@ -208,7 +209,9 @@ def test_workers_that_all_die_end_the_run(
 
 
 def divided(bench: ProjectBench) -> None:
-    """Leave a full sync that was divided, and of which one batch has landed."""
+    """Leave a full sync that was divided, and of which some batches have landed: there are many
+    more, so that workers that run ahead do not come to the end.
+    """
     seen: list[Progress] = []
 
     def cancelled() -> bool:
@@ -220,7 +223,7 @@ def divided(bench: ProjectBench) -> None:
 
 def test_a_worker_whose_shard_or_whose_run_was_taken_over_writes_nothing(make: Make) -> None:
     """Frozen and thawed, it finds another holder or another epoch in the shard's row."""
-    bench = make("sqlite", "sqlite", count=100)
+    bench = make("sqlite", "sqlite", count=MANY)
     divided(bench)
     with opened(bench.project, "people") as run:
         target, spec = run.target, run.spec
@@ -257,13 +260,13 @@ def test_a_worker_whose_shard_or_whose_run_was_taken_over_writes_nothing(make: M
 
 def test_a_cancelled_run_ends_its_workers_after_a_batch(make: Make) -> None:
     """Nothing is half done, all leases are given up, and the next run reads the rest."""
-    bench = make("sqlite", "sqlite", count=100)
+    bench = make("sqlite", "sqlite", count=MANY)
     divided(bench)
     landed = len(bench.target.rows())
-    assert 10 <= landed < 100
+    assert 10 <= landed < MANY
     assert landed % 10 == 0
-    rest = bench.run(batch_size=10, workers=1)
-    assert (rest.read, rest.inserted) == (100 - landed, 100 - landed)
+    rest = bench.run(batch_size=100, workers=1)
+    assert (rest.read, rest.inserted) == (MANY - landed, MANY - landed)
     assert in_step(bench)
 
 
@@ -305,11 +308,11 @@ def test_f11_deletes_and_keys_that_move_between_shards_come_out_exact(make: Make
 
 def test_a_full_sync_begun_again_forgets_the_old_shards(make: Make) -> None:
     """With --restart, and where the mapping changed meanwhile, it is divided anew."""
-    bench = make("sqlite", "sqlite", count=60, rest="exclusive: true\n")
+    bench = make("sqlite", "sqlite", count=MANY, rest="exclusive: true\n")
     divided(bench)
     bench.write(fields=FIELDS.replace("  city: city\n", "  city: upper(city)\n"), rest=bench_rest())
-    done = bench.run(**SHARED)
-    assert done.read == 60
+    done = bench.run(workers=2, batch_size=100)
+    assert done.read == MANY
     assert {row["city"] for row in bench.target.rows().values()} == {"ROME", None}
 
 
@@ -321,19 +324,19 @@ def test_a_backfill_by_workers_is_exact_and_leaves_an_unfinished_full_sync_alone
     make: Make,
 ) -> None:
     """Chunks are brought at once, each by a seat past the shards' rows; then the full goes on."""
-    bench = make("sqlite", "sqlite", count=60, rest="conflicts: {strategy: manual}\n")
+    bench = make("sqlite", "sqlite", count=MANY, rest="conflicts: {strategy: manual}\n")
     divided(bench)
     before = read_ledger(bench)
-    asked = Asked("key", "0", "60", "5")
+    asked = Asked("key", "0", str(MANY), "200")
     done = list(backfill(bench.project, "people", asked, RunOptions(), workers=3))
-    assert [chunk.start for chunk, _ in done] == [str(key) for key in range(0, 60, 5)]
-    assert sum(summary.read for _, summary in done) == 60
+    assert [chunk.start for chunk, _ in done] == [str(key) for key in range(0, MANY, 200)]
+    assert sum(summary.read for _, summary in done) == MANY
     assert {summary.mode for _, summary in done} == {"backfill"}
     assert in_step(bench)
     after = read_ledger(bench)
     assert (after.unfinished, after.shards) == (before.unfinished, before.shards)
     assert list(backfill(bench.project, "people", asked, RunOptions(), workers=3)) == []
-    rest = bench.run(batch_size=10)
+    rest = bench.run(batch_size=100)
     assert (rest.mode, rest.inserted, rest.conflicts) == ("full", 0, 0)
     assert in_step(bench)
 

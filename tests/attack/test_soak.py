@@ -187,7 +187,7 @@ def test_soak(watermark: str, make: Make, request: pytest.FixtureRequest) -> Non
         naive.poll()
     crowd.stop()
     attacker.last()
-    toll = toll_of(bench, crowd, [], naive)
+    toll = toll_of(bench, crowd.written, [], naive)
     report = verify(bench.project, bench.name)
     for proxy in proxies:
         proxy.close()

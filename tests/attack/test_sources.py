@@ -285,7 +285,7 @@ def test_f51_no_new_record_is_taken_for_deleted(watermark: str, make: Make) -> N
             assert not before - bench.target.rows().keys()
     finally:
         stop.set()
-        application.join(30)
+        application.join(100)
     assert not faults
     bench.run()
     assert in_step(bench)

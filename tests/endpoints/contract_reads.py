@@ -23,7 +23,7 @@ KEYS: dict[str, Sequence[Any]] = {
     "uuid": [f"{n:08x}-0000-4000-8000-{n:012x}" for n in (0, 1, 255, 256, 2**31, 2**32 - 1)],
     "date": [datetime(year, 1, 1, tzinfo=UTC).date() for year in (1000, 1969, 1970, 2024, 9999)],
 }
-SOON = timedelta(minutes=1)
+SOON = timedelta(hours=1)
 
 
 class Reads:
@@ -121,7 +121,7 @@ class Reads:
         seen: list[int] = []
         with bench.endpoint.read(table.source(batch_rows=3), mode="full") as read:
             in_thread(lambda: seen.extend(batch.records.num_rows for batch in read.batches())).join(
-                30
+                100
             )
         assert sum(seen) == 10
 

@@ -212,11 +212,11 @@ def test_a_url_that_can_not_be_used_is_refused(url: str) -> None:
 
 def test_a_statement_that_runs_too_long_is_ended(mariadb_url: str, raw: Raw) -> None:
     """The statement timeout ends it as a matter that may pass."""
-    raw.run("CREATE VIEW t AS SELECT SLEEP(30) AS id")
+    raw.run("CREATE VIEW t AS SELECT SLEEP(150) AS id")
     impatient = MysqlEndpoint(mariadb_url, statement_timeout=1)
     spec = ReadSpec("t", ("id",), {"id": Type("bigint")})
     began = time.monotonic()
     with pytest.raises(Unreachable), impatient.read(spec, mode="full") as read:
         next(read.batches())
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 100
     impatient.close()

@@ -115,7 +115,7 @@ def test_f18_a_deadlock_is_a_transient(endpoint: MysqlEndpoint, raw: Raw) -> Non
         time.sleep(0.5)
         second = table_of(spec, [{"id": 20, "v": "ours"}])
         tx.update(second, {"v": one}, tx.fetch(second.select(["id"])))
-    waiting.join(10)
+    waiting.join(100)
     raw.run("COMMIT")
     assert raw.run("SELECT COUNT(*) FROM t WHERE v = 'theirs'") == ((91,),)
 
@@ -293,7 +293,7 @@ def test_f20_the_state_row_is_locked_to_commit(endpoint: MysqlEndpoint) -> None:
     endpoint.create_table("t", {"id": Type("bigint")}, {})
     spec = TargetSpec("m", "t", {"id": Type("bigint")}, {})
     endpoint.prepare(spec)
-    put = {"holder": "h", "lease_seconds": 30.0, "document": "{}"}
+    put = {"holder": "h", "lease_seconds": 3000.0, "document": "{}"}
     with endpoint.begin(spec) as tx:
         assert tx.put_state(epoch=1, expected_epoch=None, **put)
         tx.commit()
@@ -310,12 +310,12 @@ def test_f20_the_state_row_is_locked_to_commit(endpoint: MysqlEndpoint) -> None:
         state = tx.state()
         assert state is not None
         assert state.lease_until is not None
-        assert 28 < (state.lease_until - state.now).total_seconds() <= 30
+        assert 2900 < (state.lease_until - state.now).total_seconds() <= 3000
         waiting = threading.Thread(target=second)
         waiting.start()
         time.sleep(0.3)
         assert seen == []
         assert tx.put_state(epoch=2, expected_epoch=1, **put)
         tx.commit()
-    waiting.join(10)
+    waiting.join(100)
     assert seen == [2, False]

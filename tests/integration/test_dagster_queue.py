@@ -183,16 +183,15 @@ def test_a_run_whose_code_server_is_gone_is_found_out(
     left = tmp_path / "left"
     with socket.socket(socket.AF_UNIX) as crashed:
         crashed.bind(str(left))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    for server in (
-        {"host": "localhost", "socket": str(tmp_path / "none")},
-        {"host": "localhost", "socket": str(left)},
-        {"host": "127.0.0.1", "port": port},
-    ):
-        found = launcher.check_run_worker_health(run_at(**server))
-        assert found.status.value == "NOT_FOUND", server
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))  # taken, so that nobody else begins to listen there
+        for server in (
+            {"host": "localhost", "socket": str(tmp_path / "none")},
+            {"host": "localhost", "socket": str(left)},
+            {"host": "127.0.0.1", "port": silent.getsockname()[1]},
+        ):
+            found = launcher.check_run_worker_health(run_at(**server))
+            assert found.status.value == "NOT_FOUND", server
 
 
 def test_a_run_that_can_not_be_asked_about_is_left_alone(

@@ -170,6 +170,7 @@ def test_settled_conflicts_start_one_run_that_writes_them(
     to take a decision back is over.
     """
     bench.write("others")
+    monkeypatch.setattr(sensors, "UNDO", timedelta(hours=1))
     decide(store, 0)
     assert asked(tick(bench, instance, "settled_conflicts_sensor")) == []
     monkeypatch.setattr(sensors, "UNDO", timedelta())

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pymongo import MongoClient
     from pymysql.connections import Connection
 
-_CONNECT_S = 5
+_CONNECT_S = 30
 
 
 def version(url: str) -> tuple[str, str]:

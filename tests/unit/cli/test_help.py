@@ -118,22 +118,22 @@ def test_every_command_says_what_it_does(name: str) -> None:
 
 
 def test_help_takes_under_300_milliseconds_of_a_processor() -> None:
-    """In a process of its own, the best of five: what else the machine does is not counted."""
+    """In a process of its own, the best of five: what else the machine does is not counted. On a
+    slow machine it may take 25 times of what Python itself does; measured are 8 times.
+    """
 
-    def took() -> float:
+    def took(*words: str, says: str) -> float:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         shown = subprocess.run(
-            [sys.executable, "-m", "syncline", "--help"],
-            env=HERE,
-            capture_output=True,
-            check=True,
-            text=True,
+            [sys.executable, *words], env=HERE, capture_output=True, check=True, text=True
         )
-        assert "Usage: syncline" in shown.stdout
+        assert says in shown.stdout
         now = resource.getrusage(resource.RUSAGE_CHILDREN)
         return now.ru_utime + now.ru_stime - before.ru_utime - before.ru_stime
 
-    assert min(took() for _ in range(5)) < 0.3
+    bare = min(took("-c", "print('here')", says="here") for _ in range(5))
+    helped = min(took("-m", "syncline", "--help", says="Usage: syncline") for _ in range(5))
+    assert helped < max(0.3, 25 * bare)
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -21,7 +21,9 @@ from syncline.mapping.duck import open_duckdb, to_arrow
 from syncline.record import TYPE_NAMES, Type, parse_type
 
 FEW = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 
