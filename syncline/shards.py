@@ -260,6 +260,7 @@ def _waiting(syncing: Syncing) -> None:
     entries = store.conflicts(mapping=run.name, state=State.OPEN, limit=MANY)
     letters = [one for one in store.dead_letters(run.name, MANY) if one.run_id == syncing.run_id]
     syncing.queued |= {one.ledger_key for one in entries if one.run_id == syncing.run_id}
+    syncing.waited |= syncing.queued
     check_queue_share(run, len(syncing.queued), syncing.read, syncing.options.allow)
     check_letters(run, 0, letters, syncing.limit)
     syncing.letters |= {one.ledger_key or one.error for one in letters}

@@ -99,6 +99,7 @@ class Syncing:
         self.busy = Busy()
         self.estimate: int | None = None
         self.queued: set[str] = set()
+        self.waited: set[str] = set()  # what is tried again counts as one conflict
         self.letters: set[str] = set()
         self.guarantee = ""
         self.gone: list[pa.Array[Any]] | None = None
@@ -339,16 +340,9 @@ class Syncing:
             return outcome
 
     def _check_queue(self, outcome: Outcome) -> None:
-        rows = (
-            outcome.inserted
-            + outcome.updated
-            + outcome.deleted
-            + outcome.unchanged
-            + len(outcome.waiting)
-        )
-        check_queue_share(
-            self.run, len(self.queued) + len(outcome.waiting), self.read + rows, self.options.allow
-        )
+        waits = len(outcome.waiting)
+        rows = outcome.inserted + outcome.updated + outcome.deleted + outcome.unchanged + waits
+        check_queue_share(self.run, len(self.queued) + waits, self.read + rows, self.options.allow)
 
     def count(self, outcome: Outcome) -> None:
         """Add what a transaction did to the run's total."""
@@ -356,7 +350,10 @@ class Syncing:
         for name in ("inserted", "updated", "deleted", "unchanged", "conflicts"):
             setattr(self.total, name, getattr(self.total, name) + getattr(outcome, name))
         landed = set(outcome.released)
-        self.queued = (self.queued - landed) | {waiting.ledger_key for waiting in outcome.waiting}
+        waits = {waiting.ledger_key for waiting in outcome.waiting}
+        self.total.conflicts -= len(waits & self.waited)
+        self.waited |= waits
+        self.queued = (self.queued - landed) | waits
         self.letters = (self.letters - landed) | {
             letter.ledger_key or letter.error for letter in outcome.letters
         }

@@ -169,6 +169,19 @@ def test_several_records_that_are_refused_wait_each_for_itself(make: Make) -> No
     assert bench.target.rows()[3]["name"] == "Taken"
 
 
+def test_a_refused_record_is_one_conflict_however_often_it_was_tried(make: Make) -> None:
+    """The run tries it twice more at its end, and the next run again: one, and it waits."""
+    bench = refusing(make, "Taken", "Other")
+    for key, name in ((3, "Taken"), (4, "Other")):
+        bench.source.edit(key, name=name, updated_at=now())
+    first, second = bench.run(), bench.run()
+    assert (first.conflicts, first.queued) == (2, 2)
+    assert (second.conflicts, second.queued) == (2, 2)
+    bench.target.edit(900, name="Free")
+    third = bench.run()
+    assert (third.conflicts, third.queued, third.updated) == (1, 1, 1)
+
+
 def test_a_decision_that_is_refused_as_well_is_open_again_and_says_why(make: Make) -> None:
     """It does not wait for ever as decided."""
     bench = refusing(make, "Taken", "Taken too")
