@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from syncline import drift
+from syncline.conflict import Kind
 from syncline.errors import CheckpointVoid, GuardStopped, TooManyDeadLetters
 from syncline.watermark import behind
 
@@ -94,7 +95,9 @@ def check_lookups(document: Document, now: Mapping_[str, str]) -> None:
         )
 
 
-def check_queue_share(run: Opened, queued: int, seen: int, allow: frozenset[str]) -> None:
+def check_queue_share(
+    run: Opened, queued: int, seen: int, kinds: set[Kind], allow: frozenset[str]
+) -> None:
     """Stop before a storm: more records would wait for a person than the mapping's share allows."""
     share = run.mapping.conflicts.guard
     if "conflicts" in allow or queued <= FEW or seen == 0 or queued <= share * seen:
@@ -103,8 +106,13 @@ def check_queue_share(run: Opened, queued: int, seen: int, allow: frozenset[str]
         "conflicts",
         f"{run.name}: {queued:,} of {seen:,} records would wait for a person, "
         f"more than {share:.0%}; the batch was not written",
-        hint="say who wins the first contact (conflicts: {first_contact: source | target}), or: "
-        f"syncline run {run.name} --allow conflicts",
+        hint=(
+            "say who wins the first contact (conflicts: {first_contact: source | target}), or: "
+            if Kind.FIRST_CONTACT in kinds
+            else f"see what differs with: syncline plan {run.name}; then let a strategy settle it, "
+            "or let them wait: "
+        )
+        + f"syncline run {run.name} --allow conflicts",
     )
 
 

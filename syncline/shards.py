@@ -261,7 +261,8 @@ def _waiting(syncing: Syncing) -> None:
     letters = [one for one in store.dead_letters(run.name, MANY) if one.run_id == syncing.run_id]
     syncing.queued |= {one.ledger_key for one in entries if one.run_id == syncing.run_id}
     syncing.waited |= syncing.queued
-    check_queue_share(run, len(syncing.queued), syncing.read, syncing.options.allow)
+    kinds = {one.kind for one in entries}
+    check_queue_share(run, len(syncing.queued), syncing.read, kinds, syncing.options.allow)
     check_letters(run, 0, letters, syncing.limit)
     syncing.letters |= {one.ledger_key or one.error for one in letters}
 

@@ -342,7 +342,9 @@ class Syncing:
     def _check_queue(self, outcome: Outcome) -> None:
         waits = len(outcome.waiting)
         rows = outcome.inserted + outcome.updated + outcome.deleted + outcome.unchanged + waits
-        check_queue_share(self.run, len(self.queued) + waits, self.read + rows, self.options.allow)
+        kinds = {one.conflict.kind for one in outcome.waiting}
+        queued, seen = len(self.queued) + waits, self.read + rows
+        check_queue_share(self.run, queued, seen, kinds, self.options.allow)
 
     def count(self, outcome: Outcome) -> None:
         """Add what a transaction did to the run's total."""

@@ -87,6 +87,18 @@ def test_f60_first_contact_with_many_differing_records_stops_at_the_guard(make: 
     assert "first_contact" in stopped.value.hint
 
 
+def test_f60_a_storm_of_edits_is_not_told_to_be_a_first_contact(make: Make) -> None:
+    """What the two sides both changed is not settled by saying who wins the first contact."""
+    bench = make(1_000, rest="conflicts: {strategy: manual, guard: 20%}\n")
+    bench.run()
+    bench.source.sql("update people set name = 'From source', updated_at = :at", at=str(now()))
+    bench.target.sql(f"update {bench.target.table} set name = 'From target'")
+    with pytest.raises(GuardStopped) as stopped:
+        bench.run()
+    assert "first_contact" not in stopped.value.hint
+    assert "--allow conflicts" in stopped.value.hint
+
+
 @everywhere(SQL)
 def test_f54_a_changed_key_stops(make: Make) -> None:
     """The baselines are of the old key: no run can use them."""
