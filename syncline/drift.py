@@ -222,6 +222,7 @@ def remember(run: Opened, document: Document) -> None:
     document.columns = columns_seen(bound.source_info.columns)
     document.identity = dict(bound.source_info.identity)
     document.evolved = list(run.evolved)
+    document.unledgered = not run.spec.ledger
     if bound.target_info is not None:
         document.target_columns = columns_seen(bound.target_info.columns)
 

@@ -26,7 +26,7 @@ FEW: Final = 100
 
 def check_drift(run: Opened, document: Document, allow: frozenset[str]) -> bool:
     """Compare the mapping and the source with what the last run saw; says whether the mapping must
-    be rebased.
+    be rebased: it means other values, or keeps a ledger from now on, which has no baselines yet.
 
     Raises GuardStopped("schema") where the key changed or the tables drifted (`drift.check`),
     GuardStopped("other-database") where another database answers behind the URL.
@@ -44,7 +44,8 @@ def check_drift(run: Opened, document: Document, allow: frozenset[str]) -> bool:
         )
     _check_identity(run, document, allow)
     drift.check(run, document, allow)
-    return document.digest != run.bound.digest
+    begins_ledger = run.spec.ledger and document.unledgered
+    return begins_ledger or document.digest != run.bound.digest
 
 
 def _check_sample(run: Opened) -> None:

@@ -78,6 +78,8 @@ class Document:
     lookups: dict[str, str] = field(default_factory=dict[str, str])
     """What each lookup held, as a digest, when the last full sync began: all records were mapped
     with it since, or the next sync is full."""
+    unledgered: bool = False
+    """Whether the last run kept no ledger, so that nothing tells what both sides then held."""
 
     def put_back(self, before: Document) -> None:
         """Undo what a transaction that did not land said of the sync.
@@ -88,6 +90,7 @@ class Document:
         self.digest, self.key_digest = before.digest, before.key_digest
         self.columns, self.identity = before.columns, before.identity
         self.target_columns, self.evolved = before.target_columns, before.evolved
+        self.unledgered = before.unledgered
         self.shards, self.tally, self.lookups = before.shards, before.tally, before.lookups
 
     def dump(self) -> str:
@@ -119,6 +122,7 @@ class Document:
             shards=raw.get("shards", 0),
             tally=raw.get("tally", {}),
             lookups=raw.get("lookups", {}),
+            unledgered=raw.get("unledgered", False),
         )
 
 

@@ -16,6 +16,7 @@ import pytest
 from syncline import checkpoint, decide, ledger
 from syncline.endpoints.base import Range
 from syncline.errors import InputError, LeaseHeld, MappingErrors, TooManyDeadLetters
+from syncline.plan import plan
 from syncline.run import opened
 from syncline.store.store import Store
 from syncline.sync import Cancelled
@@ -151,6 +152,25 @@ def test_f54_a_changed_expression_is_written_without_a_storm_of_conflicts(make: 
 
 
 @everywhere(SQL)
+def test_f54_a_ledger_that_begins_later_meets_every_record_first(make: Make) -> None:
+    """A run that kept none left no baselines: the next is full, so that edits after it are told
+    from each other; and once is enough.
+    """
+    bench = make(10, rest="conflicts: source\n")
+    bench.run()
+    bench.write(rest=DELTA + "conflicts: merge\n")
+    assert plan(bench.project, bench.name).mode == "full"
+    assert (bench.run().mode, bench.run().mode) == ("full", "delta")
+    bench.source.edit(3, name="From source", updated_at=now())
+    bench.target.edit(3, city="From target")
+    merged = bench.run()
+    assert (merged.mode, merged.updated, merged.conflicts) == ("delta", 1, 0)
+    record = bench.target.rows()[3]
+    assert (record["name"], record["city"]) == ("From source", "From target")
+    bench.write(rest=DELTA + "conflicts: source\n")
+    assert bench.run().mode == "delta"
+
+
 def test_f54_a_field_added_to_the_mapping_is_filled(make: Make) -> None:
     """The new field was NULL on the target: it is written, and nothing contests."""
     bench = make(50, rest="conflicts: manual\n", fields=FIELDS.replace("  city: city\n", ""))
