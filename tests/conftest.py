@@ -44,6 +44,12 @@ BROWSER = "chromium"
 """May be required too."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
+TERMINAL = (
+    *("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"),
+    *("JUPYTER_COLUMNS", "JUPYTER_LINES"),
+)
+"""What the terminal of whoever runs the tests wants; nothing that they start is shown there."""
+
 NewDatabase = Callable[[str], str]
 """Gives the URL of a new, empty database of a kind: postgres, mariadb, sqlite, mongo, or a MongoDB
 that has change streams."""
@@ -135,6 +141,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # tests of interrupts would then interrupt nobody.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    for name in TERMINAL:
+        os.environ.pop(name, None)
     named = os.environ.get("SYNCLINE_REQUIRE", "").replace(",", " ").split()
     known = {*KINDS, BROWSER}
     if unknown := sorted(set(named) - known):

@@ -6,11 +6,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.review_bench import ReviewBench, Serving
 
 Open = Callable[..., Page]
+SECONDS = 100
+"""How long a page may take to show something: Playwright's own five are not enough for a machine
+that is busy.
+"""
+expect.set_options(timeout=SECONDS * 1000)
 
 
 @pytest.fixture
@@ -43,7 +48,7 @@ def sign_in(browser: Browser) -> Iterator[Open]:
 
     def opened(serving: Serving, path: str = "/conflicts", **options: object) -> Page:
         context = browser.new_context(**options)  # type: ignore[arg-type]
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(SECONDS * 1000)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: told.append(str(error)))

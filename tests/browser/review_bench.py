@@ -168,11 +168,11 @@ class Serving:
     def stop(self) -> None:
         """End the server."""
         self.server.should_exit = True
-        self.thread.join(30)
+        self.thread.join(100)
         self.listener.close()
 
 
-def eventually(true: Callable[[], Any], what: str, seconds: float = 60) -> None:
+def eventually(true: Callable[[], Any], what: str, seconds: float = 100) -> None:
     """Wait until something holds; fail with `what` if it never does."""
     deadline = time.monotonic() + seconds
     while not true():

