@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import pyarrow as pa
+from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
 from pymongo import InsertOne, ReplaceOne, UpdateOne
 from pymongo.errors import OperationFailure
@@ -18,6 +19,7 @@ from syncline.endpoints.mongo_connection import RAW, Connection, Document, Docum
 from syncline.endpoints.mongo_errors import NAMESPACE_EXISTS
 from syncline.endpoints.mongo_pages import Pages
 from syncline.endpoints.mongo_writes import Request, Writes
+from syncline.errors import Transient
 from syncline.record import Type
 
 STATE: Final = "syncline_state"
@@ -146,13 +148,16 @@ class State:
     """The state row of a mapping, in `syncline_state`.
 
     A lease is kept as when it was last renewed, by the server's own clock, and for how long: so
-    that nobody else's clock has a part in it.
+    that nobody else's clock has a part in it. Each write leaves a `mark` of its own, and holds only
+    where the row has the mark that this transaction read: what was still on its way when its
+    connection was lost does nothing once another write has landed.
     """
 
     def __init__(self, spec: TargetSpec, connection: Connection, writes: Writes) -> None:
         self._collection: Documents = connection.collection(STATE)
         self._mapping = spec.mapping
         self._connection, self._writes = connection, writes
+        self._marks: dict[str, ObjectId | None] = {}
 
     def read(self, shard: int | None, *, lock: bool) -> StateRow | None:
         """Give the state row; `lock` keeps other transactions from writing it."""
@@ -162,6 +167,7 @@ class State:
         found = self._collection.find_one(where, session=self._writes.session)
         if found is None:
             return None
+        self._marks[found["_id"]] = found.get("mark")  # a row of an older syncline has none
         until: datetime | None = None
         if found["lease_seconds"] is not None:
             renewed: datetime = found["renewed"]
@@ -170,12 +176,22 @@ class State:
         return StateRow(found["epoch"], found["holder"], until, found["document"], now)
 
     def put(self, values: Mapping[str, Any], expected_epoch: int | None, shard: int | None) -> bool:
-        """Write the state row where its epoch is the expected one; say whether it was."""
-        key = state_key(self._mapping, shard)
-        update = {"$set": dict(values), "$currentDate": {"renewed": True}}
-        if expected_epoch is not None:
-            where: Document = {"_id": key, "epoch": expected_epoch}
-            return self._writes.bulk(self._collection, [UpdateOne(where, update)]).met == 1
-        where = {"_id": key, "epoch": {"$exists": False}}
-        outcome = self._writes.bulk(self._collection, [UpdateOne(where, update, upsert=True)])
-        return not outcome.errors  # the one error it can have: the row is there, with an epoch
+        """Write the state row where its epoch is the expected one; say whether it was.
+
+        Raises Transient where it was, and somebody wrote the row since it was read here.
+        """
+        key, mark = state_key(self._mapping, shard), ObjectId()
+        update = {"$set": {**values, "mark": mark}, "$currentDate": {"renewed": True}}
+        if expected_epoch is None:
+            where: Document = {"_id": key, "epoch": {"$exists": False}}
+            outcome = self._writes.bulk(self._collection, [UpdateOne(where, update, upsert=True)])
+            wrote = not outcome.errors  # the one it can have: the row is there, with an epoch
+        else:
+            where = {"_id": key, "epoch": expected_epoch}
+            read = {"mark": self._marks[key]} if key in self._marks else {}
+            wrote = self._writes.bulk(self._collection, [UpdateOne(where | read, update)]).met == 1
+            if not wrote and self._collection.find_one(where, session=self._writes.session):
+                raise Transient(f"mongodb: the state of {self._mapping} was written meanwhile")
+        if wrote:
+            self._marks[key] = mark
+        return wrote

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from ipaddress import ip_address
 from pathlib import Path
@@ -15,6 +15,7 @@ import pyarrow as pa
 from syncline.endpoints.postgres_errors import connect_error, translate
 from syncline.endpoints.postgres_sql import literal
 from syncline.endpoints.postgres_url import conninfo, parsed
+from syncline.endpoints.postgres_watch import GRACE, Watch
 from syncline.errors import RunFailed, SynclineError, Unreachable
 
 Tls = Literal["verify", "require", "off"]
@@ -44,16 +45,38 @@ KEEPALIVES: Final = {
     "keepalives_count": 3,
     "tcp_user_timeout": 60_000,
 }
+# Who a session is: of several servers behind one address, each began at another time.
+WHO: Final = "pg_catalog.pg_backend_pid(), pg_catalog.pg_postmaster_start_time()::text"
+# Whether the server works for a session, and does not wait for its client. Another server can't
+# tell: then it may.
+SERVED: Final = """
+SELECT pg_catalog.pg_postmaster_start_time()::text <> {began} OR EXISTS (
+  SELECT FROM pg_catalog.pg_stat_activity
+  WHERE pid = {pid} AND wait_event_type IS DISTINCT FROM 'Client'
+) AS served
+"""
+CANCEL: Final = """
+SELECT pg_catalog.pg_postmaster_start_time()::text = {began} AND pg_catalog.pg_cancel_backend({pid})
+"""
 _COPY = "adbc.postgresql.use_copy"
 _BATCH = "adbc.postgresql.batch_size_hint_bytes"
 _PIECE_ROWS: Final = 1_000
 
 
 class Parameters:
-    """libpq's connection string, which holds the password: never shown."""
+    """libpq's connection string, which holds the password: never shown.
 
-    def __init__(self, text: str) -> None:
-        self.text = text
+    `user_timeout` is what it says of `tcp_user_timeout`; `connect_seconds` how long it may take to
+    connect, to the last of its hosts.
+    """
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self.text = conninfo(settings)
+        self.user_timeout = str(settings["tcp_user_timeout"])
+        hosts = 1 + str(settings.get("host", "")).count(",")
+        timeout = str(settings["connect_timeout"])
+        # Each may have an address of both kinds.
+        self.connect_seconds = 2 * hosts * int(timeout) if timeout.isdecimal() else 0
 
     def __repr__(self) -> str:
         return "Parameters(..)"
@@ -63,7 +86,8 @@ class Session:
     """One ADBC connection. Not for two threads at once; it may move between threads.
 
     Errors are syncline's; with `writing`, those about rows are `RowsRefused`. A session whose
-    connection failed is `broken` and does not go back to its pool.
+    connection failed is `broken` and does not go back to its pool. So is one whose server was
+    silent for `statement_timeout` and a grace (0: without end): see `postgres_watch`.
     """
 
     def __init__(self, parameters: Parameters, where: str, statement_timeout: float) -> None:
@@ -75,17 +99,25 @@ class Session:
         self._open = False
         self._prepared: set[str] = set()
         self._timeout = statement_timeout
+        self._parameters, self._where = parameters, where
+        limit = statement_timeout + GRACE if statement_timeout else 0
+        self._watch = Watch(parameters.user_timeout, limit and limit + parameters.connect_seconds)
         try:
             # Autocommit: transactions are begun and ended by statements that can be read below.
-            self._connection: Any = cast("Any", dbapi).connect(parameters.text, autocommit=True)
+            with self._watch:
+                self._connection: Any = cast("Any", dbapi).connect(
+                    parameters.text + self._watch.parameter, autocommit=True
+                )
         except adbc.Error as error:
+            self._watch.close()
             raise connect_error(error, where) from None
+        self._watch.limit = limit
         settings = {**SETTINGS, "statement_timeout": self._milliseconds}
         calls = ", ".join(
             f"set_config({literal(k)}, {literal(v)}, false)" for k, v in settings.items()
         )
         try:
-            self.run(f"SELECT {calls}")
+            *_, self._pid, self._began = self.rows(f"SELECT {calls}, {WHO}")[0]
         except SynclineError:
             self.close()
             raise
@@ -96,12 +128,12 @@ class Session:
 
     def run(self, statement: str) -> None:
         """Run a statement that answers nothing of interest."""
-        with self._cursor(copy=False) as cursor:
+        with self._watch, self._cursor(copy=False) as cursor:
             cursor.execute(statement)
 
     def table(self, query: str, *, copy: bool = True) -> pa.Table:
         """The answer of a query, as one table. `copy=False` for what COPY can't wrap (FETCH)."""
-        with self._cursor(copy=copy) as cursor:
+        with self._watch, self._cursor(copy=copy) as cursor:
             cursor.execute(query)
             return cast("pa.Table", cursor.fetch_arrow_table())
 
@@ -120,27 +152,62 @@ class Session:
     def stream(self, query: str, batch_bytes: int) -> Iterator[pa.RecordBatch]:
         """The answer of one query, batch by batch as the server sends it.
 
-        The statement lasts as long as its reader takes, so it has no statement timeout; a server
-        that is gone is noticed by keepalives. Left early, the query is cancelled.
+        The statement lasts as long as its reader takes, so it has no statement timeout: a server
+        that is silent for that long is asked by another session whether it works for this one.
+        Left early, the query is cancelled.
         """
         self.run("SET LOCAL statement_timeout = 0")
         with self._cursor(copy=True) as cursor:
             cursor.adbc_statement.set_options(**{_BATCH: batch_bytes})
-            cursor.execute(query)
             done = False
+            self._watch.served = self._is_served
             try:
-                yield from cast("Iterator[pa.RecordBatch]", cursor.fetch_record_batch())
+                with self._watch:
+                    cursor.execute(query)
+                    batches = cast("Iterator[pa.RecordBatch]", cursor.fetch_record_batch())
+                while (batch := self._next(batches)) is not None:
+                    yield batch
                 done = True
             finally:
+                self._watch.served = None
                 if not done:
-                    self.broken = True
-                    with suppress(Exception):
-                        self._connection.adbc_cancel()
+                    self._cancel()
         self.run(f"SET LOCAL statement_timeout = {self._milliseconds}")
+
+    def _next(self, batches: Iterator[pa.RecordBatch]) -> pa.RecordBatch | None:
+        with self._watch:
+            return next(batches, None)
+
+    def _cancel(self) -> None:
+        # libpq's own cancel waits for its answer without end, on a socket that nobody can tell.
+        self.broken = True
+        if not self._asked(CANCEL, unknown=False):
+            self._watch.shut()
+
+    def _is_served(self) -> bool:
+        return self._asked(SERVED, unknown=True)
+
+    def _asked(self, question: str, *, unknown: bool) -> bool:
+        """What the server, asked by another session, says of this one; False where it is silent,
+        and `unknown` where it lets no session in. Never raises.
+        """
+        query = question.format(began=literal(self._began), pid=self._pid)
+        try:
+            other = Session(self._parameters, self._where, self._timeout)
+        except Unreachable:
+            return False
+        except SynclineError:  # a password that was changed, say
+            return unknown
+        try:
+            return bool(other.rows(query)[0][0])
+        except SynclineError:
+            return False
+        finally:
+            other.close()
 
     def ingest(self, schema: str | None, name: str, rows: pa.Table) -> None:
         """Append rows by binary COPY. Without `schema`, to a temporary table."""
-        with self._cursor(copy=True) as cursor:
+        with self._watch, self._cursor(copy=True) as cursor:
             where = {"temporary": True} if schema is None else {"db_schema_name": schema}
             # ADBC encodes a piece whole before it sends it: of several, the server takes in one
             # while the next is encoded.
@@ -182,8 +249,9 @@ class Session:
 
     def close(self) -> None:
         """Close the connection, whatever state it is in. Idempotent."""
-        with suppress(Exception):
+        with self._watch, suppress(Exception):
             self._connection.close()
+        self._watch.close()
 
     @contextmanager
     def _cursor(self, *, copy: bool) -> Generator[Any]:
@@ -199,10 +267,16 @@ class Session:
             raise self._failed(error) from None
         finally:
             if cursor is not None:
-                with suppress(Exception):
+                with self._watch, suppress(Exception):
                     cursor.close()
 
     def _failed(self, error: Exception) -> Exception:
+        if self._watch.cut:
+            self.broken = True
+            return Unreachable(
+                f"{self._where}: nothing was heard for {self._watch.limit:g} s, though the"
+                " connection stands; it was given up"
+            )
         translated = translate(error, writing=self.writing)
         # An Arrow stream tells a lost connection only in words.
         if isinstance(error, OSError | pa.ArrowException) and isinstance(translated, RunFailed):
@@ -283,7 +357,7 @@ def parameters(url: str, connect_timeout: float, tls: Tls) -> tuple[Parameters, 
         **given,
     }
     where = f"{host or 'local socket'}:{given.get('port', 5432)}/{given.get('dbname', '')}"
-    return Parameters(conninfo(settings)), where
+    return Parameters(settings), where
 
 
 def is_local(host: str) -> bool:

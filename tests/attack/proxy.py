@@ -12,9 +12,9 @@ from typing import Literal, Self
 from urllib.parse import urlsplit
 
 Toward = Literal["server", "client"]
-Fate = Literal["answered", "in flight", "never"]
+Fate = Literal["answered", "in flight", "held", "never"]
 """What becomes of words that a strike hits: the server has answered them when the client is cut
-off; it gets them only some time after that; or it never does.
+off; it gets them only some time after that; only when they are let go; or it never does.
 """
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close sends RST and drops what is still unsent
 
@@ -47,6 +47,7 @@ class Proxy:
         self.down_after_strike = 0.0
         """For so many seconds after a strike no connection is let through; `inf` until `open`."""
         self._strike: tuple[bytes, Fate] | None = None
+        self._go, self._heard = threading.Event(), threading.Event()
         self._pairs: set[tuple[socket.socket, socket.socket]] = set()
         self._mute: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -61,6 +62,16 @@ class Proxy:
         """Take back a strike that has not hit."""
         with self._lock:
             self._strike = None
+
+    def let_go(self) -> None:
+        """Bring the server what was held, and wait for its answer, which nobody gets."""
+        self._go.set()
+        assert self._heard.wait(60), "the server has not answered"
+
+    def mute(self) -> None:
+        """The connections there are bring their clients nothing more; those to come do."""
+        with self._lock:
+            self._mute |= {client for client, _ in self._pairs}
 
     def cut(self) -> None:
         """Reset every connection there is."""
@@ -126,6 +137,7 @@ class Proxy:
                     self._end_of(pair, piece, fate)
                     return
                 if toward == "client" and sink in self._mute:
+                    self._heard.set()
                     continue  # the answer that is lost
                 passed += len(piece)
                 if toward == "client" and self.limit is not None and passed > self.limit:
@@ -166,6 +178,12 @@ class Proxy:
             time.sleep(0.5)
             server.sendall(piece)
             time.sleep(0.3)  # a reset at once could overtake it
+        elif fate == "held":
+            self._reset(client)
+            self._heard.clear()
+            self._go.wait(600)
+            server.sendall(piece)
+            self._heard.wait(60)
         self._close(pair)
 
     def _close(self, pair: tuple[socket.socket, socket.socket]) -> None:

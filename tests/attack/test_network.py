@@ -141,10 +141,29 @@ def test_f14_a_write_of_mongodb_whose_answer_is_lost_counts_once(
     assert (done.conflicts, done.dead_letters) == (0, 0)
     assert in_step(bench)
     bench.target.edit(7, name="Edited there")
-    # A state that was in flight may have arrived after the last one: there a full sync would go on.
-    again = bench.run(mode="full", restart=True)
+    again = bench.run(mode="full")
     assert (again.inserted, again.conflicts) == (0, 0)
     assert bench.target.rows()[7]["name"] == ("Edited there" if rest else "Person 7")
+
+
+def test_f14_a_state_of_mongodb_that_arrives_after_later_ones_changes_nothing(
+    make: Make, between: Between
+) -> None:
+    """Written without a transaction, and on its way when its connection was lost: it comes to the
+    server when the run is over, and the next run in full has begun.
+    """
+    bench = make("sqlite", "mongo", count=50, rest=LEDGER)
+    proxy = between(bench.target)
+    through(bench, target=proxy)
+    hold = after(2, lambda: proxy.strike(BULKS["state"], "held"))
+    assert bench.run(batch_size=10, on_progress=hold).read == 50
+    assert proxy.struck == 1
+    left = checkpoint.show(bench.project, "people")
+    proxy.let_go()
+    assert checkpoint.show(bench.project, "people") == left
+    again = bench.run()
+    assert (again.mode, again.inserted, again.updated) == ("delta", 0, 0)
+    assert in_step(bench)
 
 
 @pytest.mark.parametrize("rest", ["", LEDGER], ids=["plain", "ledger"])
