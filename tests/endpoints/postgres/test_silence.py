@@ -124,13 +124,13 @@ def test_a_read_whose_server_is_only_slow_is_waited_for(
 ) -> None:
     """Its first row takes longer than any deadline: the server, asked, says that it works on it."""
     monkeypatch.setattr(postgres_session, "GRACE", 1.0)
-    database.execute(f"CREATE VIEW slow AS SELECT 1::bigint AS id FROM pg_sleep({LIMIT + 5})")
+    database.execute("CREATE VIEW slow AS SELECT 1::bigint AS id FROM pg_sleep(16)")
     patient = PostgresEndpoint(proxy.url, statement_timeout=LIMIT - 1, connect_timeout=60)
     began = time.monotonic()
     rows, _ = read_all(patient, SLOW)
     patient.close()
     assert rows == [{"id": 1}]
-    assert time.monotonic() - began > LIMIT + 4
+    assert time.monotonic() - began > LIMIT + 4  # 16, less what a clock may differ
 
 
 def test_a_thin_line_is_not_a_silent_one(hasty: PostgresEndpoint, proxy: Proxy, big: int) -> None:
