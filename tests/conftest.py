@@ -242,7 +242,9 @@ def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
 
     with sync_playwright() as playwright:
         # Root, as in a container, can't have Chromium's sandbox.
-        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        started = playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox"], timeout=180_000
+        )
         held.tell({BROWSER: [f"Chromium {started.version}"]})
         yield started
         started.close()

@@ -105,10 +105,12 @@ def test_f16_deletions_that_landed_renew_the_patience_of_a_run(
         def cut_again() -> None:
             while proxy.struck == 0:
                 time.sleep(0.05)
-            while len(bench.target.rows()) > 50:
+            while len(bench.target.rows()) > 55:
                 time.sleep(0.05)
+            proxy.delay = 0.1  # so that what is left takes longer than that
             time.sleep(1.2)
             proxy.cut()
+            proxy.delay = 0.0
 
         attacker = threading.Thread(target=cut_again)
         attacker.start()

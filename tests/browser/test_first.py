@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Open
 from tests.browser.review_bench import ReviewBench, Serving, eventually
-
-pytestmark = pytest.mark.timeout(400)
 
 
 def test_a_reviewer_finds_a_conflict_and_decides_it_by_keyboard(

@@ -25,7 +25,8 @@ from syncline.testing.servers.server import Unavailable
 _SUPERVISOR = Path(__file__).with_name("supervise.py")
 _LOG = "server.log"
 _READY_WITHIN_S = 180.0
-_STOP_WITHIN_S = 15.0
+_STOP_WITHIN_S = 60.0
+_GONE_WITHIN_S = 180.0
 _TAIL_LINES = 15
 _PORTS = range(15_000, 32_000)
 _PORTS_TRIED = 20
@@ -89,7 +90,7 @@ class Child:
         """End the server and remove its files; harmless when it has ended."""
         assert self._supervisor.stdin is not None
         self._supervisor.stdin.close()
-        self._supervisor.wait(_STOP_WITHIN_S * 2)
+        self._supervisor.wait(_GONE_WITHIN_S)
         remove_home(self.launch.home, self.root)
 
 

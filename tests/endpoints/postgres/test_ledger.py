@@ -74,13 +74,13 @@ def test_the_state_row_is_written_only_at_its_epoch(
     with endpoint.begin(things) as tx:
         assert tx.state() is None
         assert tx.put_state(
-            epoch=1, holder="a", lease_seconds=60, document='{"é": "\\\\"}', expected_epoch=None
+            epoch=1, holder="a", lease_seconds=600, document='{"é": "\\\\"}', expected_epoch=None
         )
         assert not tx.put_state(
-            epoch=1, holder="b", lease_seconds=60, document="{}", expected_epoch=None
+            epoch=1, holder="b", lease_seconds=600, document="{}", expected_epoch=None
         )
         assert not tx.put_state(
-            epoch=2, holder="b", lease_seconds=60, document="{}", expected_epoch=7
+            epoch=2, holder="b", lease_seconds=600, document="{}", expected_epoch=7
         )
         tx.commit()
     with endpoint.begin(things) as tx:
@@ -88,7 +88,7 @@ def test_the_state_row_is_written_only_at_its_epoch(
         assert state is not None
         assert (state.epoch, state.holder, state.document) == (1, "a", '{"é": "\\\\"}')
         assert state.lease_until is not None
-        assert 55 < (state.lease_until - state.now).total_seconds() <= 60
+        assert 500 < (state.lease_until - state.now).total_seconds() <= 600
         with psycopg.connect(postgres_url) as other, pytest.raises(psycopg.errors.LockNotAvailable):
             other.execute("SELECT FROM syncline_state FOR UPDATE NOWAIT")
         assert tx.put_state(epoch=2, holder="", lease_seconds=None, document="{}", expected_epoch=1)
