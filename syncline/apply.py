@@ -150,8 +150,8 @@ def _update(
         table = _with_soft(table, shape, clear)
         if revived.any():
             changed[shape.soft] = revived
-    written = tx.update(table, changed, current_of(seen, rows))
-    written = _swapped(tx, table, changed, current_of(seen, rows), written, shape)
+    current = current_of(seen, rows)
+    written = _swapped(tx, table, changed, current, tx.update(table, changed, current), shape)
     _note(done, done.updated, rows, written)
     back = np.flatnonzero(done.updated & seen.flagged & (verdict.action == Action.INSERT))
     done.inserted[back], done.updated[back] = True, False

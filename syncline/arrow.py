@@ -70,11 +70,6 @@ def largest(column: Any) -> Any:
     return _compute.max(column).as_py()
 
 
-def distinct(column: Any) -> int:
-    """How many different values a column has."""
-    return int(_compute.count_distinct(column).as_py())
-
-
 def lengths(column: pa.Array[Any]) -> npt.NDArray[Any]:
     """The length in bytes of each value of a binary column; -1 for NULL."""
     return numbers(_compute.binary_length(column), -1)
@@ -100,6 +95,36 @@ def ascends(of: pa.Table) -> bool:
 def distinct_rows(of: pa.Table) -> int:
     """How many different rows a table has; NULL equals NULL."""
     return cast("Any", of).group_by(of.column_names, use_threads=False).aggregate([]).num_rows
+
+
+def all_differ(keys: pa.Table) -> bool:
+    """Whether no row comes twice; told by neighbours alone where they come in order."""
+    return ascends(keys) or distinct_rows(keys) == keys.num_rows
+
+
+def disjoint(one: pa.Table, other: pa.Table) -> bool:
+    """Whether no row is in both of two tables of the same columns; told by ranges where they tell.
+
+    NULL equals NULL.
+    """
+    pairs = list(zip(one.columns, other.columns, strict=True))
+    if any(_ranges_apart(column, others) for column, others in pairs):
+        return True
+    if len(pairs) == 1:
+        ((column, others),) = pairs
+        return not _compute.any(
+            _compute.is_in(column, others.combine_chunks()), min_count=0
+        ).as_py()
+    both = _pa.concat_tables([one, other])
+    return distinct_rows(both) == distinct_rows(one) + distinct_rows(other)
+
+
+def _ranges_apart(column: Any, others: Any) -> bool:
+    """Whether all values of one column are greater than all of the other; False with a NULL."""
+    if column.null_count or others.null_count or not (len(column) and len(others)):
+        return False
+    ends, bounds = _compute.min_max(column).as_py(), _compute.min_max(others).as_py()
+    return bool(ends["min"] > bounds["max"] or ends["max"] < bounds["min"])
 
 
 def contains(column: Any, pattern: str) -> bool:

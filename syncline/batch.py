@@ -185,11 +185,14 @@ def current_of(seen: Seen, rows: Rows) -> Fetched:
     """What was seen of these rows, as the target wants it back to prove that they have not
     moved.
     """
+    current = arrow.take(seen.current, rows)
+    if not seen.misfits:
+        return Fetched(current)
     places = {int(row): i for i, row in enumerate(rows)}
     misfits = tuple(
         Misfit(places[m.row], m.field, m.reason, m.value) for m in seen.misfits if m.row in places
     )
-    return Fetched(arrow.take(seen.current, rows), misfits)
+    return Fetched(current, misfits)
 
 
 def record_of(values: dict[str, Any], seen: Seen, row: int) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 Side = Literal["source", "mapping", "target"]
+Work = Literal["source", "mapping", "target", "looking"]
 T = TypeVar("T")
 
 
@@ -24,9 +25,11 @@ class Busy:
     source: float = 0.0
     mapping: float = 0.0
     target: float = 0.0
+    looking: float = 0.0
+    """Of the target's: what a second session finds there while the first one writes."""
 
     @contextmanager
-    def of(self, side: Side) -> Generator[None]:
+    def of(self, side: Work) -> Generator[None]:
         """Count what is done within as work of this side."""
         began = time.monotonic()
         try:
@@ -49,12 +52,14 @@ class Busy:
         self.source += other.source
         self.mapping += other.mapping
         self.target += other.target
+        self.looking += other.looking
 
     @property
     def slow_side(self) -> Side | None:
         """The side that worked longest; None before any has."""
         times: dict[Side, float] = {
-            "source": self.source, "mapping": self.mapping, "target": self.target,
+            "source": self.source, "mapping": self.mapping,
+            "target": max(self.target, self.looking),
         }  # fmt: skip
         longest = max(times, key=lambda side: times[side])
         return longest if times[longest] > 0 else None

@@ -10,7 +10,7 @@ import contextvars
 import queue
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -18,15 +18,20 @@ import pyarrow as pa
 
 from syncline import arrow
 from syncline.baseline import encode_key
-from syncline.batch import Batch, Shape
+from syncline.batch import Batch, Seen, Shape
 from syncline.classify import Presence
 from syncline.endpoints.base import SourceBatch
+from syncline.look import Look
 from syncline.mapping.mapper import Mapped, Mapper
 from syncline.progress import Busy
 from syncline.record import Misfit, Type
 
 DEPTH: Final = 1
 """One batch waits while another is made and a third is used; a second one would cost 60 MB more."""
+UNSETTLED: Final = DEPTH + 1
+"""So many pages before the one looked at may not be committed yet: the one that is being settled,
+and the one that waits.
+"""
 
 T = TypeVar("T")
 
@@ -41,6 +46,9 @@ class Page:
     bytes: int
     gone: pa.Array[Any] | None = None
     """Ledger keys that the read itself says are gone."""
+
+    seen: Seen | None = None
+    """What target and ledger hold for it, where that is known already."""
 
 
 class _End:
@@ -101,10 +109,12 @@ def pages(
     sees_gone: bool,
     compared: bool = True,
     busy: Busy | None = None,
+    look: Look | None = None,
 ) -> Iterator[Page]:
-    """The batches of a read, mapped ahead of their consumer; fingerprinted too if `compared`.
+    """The batches of a read, mapped ahead of their consumer; fingerprinted too if `compared`, and
+    looked at if there is a `look`.
 
-    `busy` counts the time that reading and mapping take.
+    `busy` counts the time that reading, mapping and looking take.
     """
     busy = busy or Busy()
 
@@ -116,7 +126,13 @@ def pages(
                     _ = one.batch.prints  # here, while the writer writes the batch before
             yield one
 
-    yield from ahead(mapped(), "map")
+    def looked(look: Look) -> Iterator[Page]:
+        for one in ahead(mapped(), "map"):
+            with busy.of("looking"):
+                seen = look(one.batch)
+            yield replace(one, seen=seen)
+
+    yield from ahead(looked(look), "look") if look else ahead(mapped(), "map")
 
 
 def page(
@@ -161,10 +177,10 @@ def _without_doubles(batch: Batch) -> Batch:
 
     The same record read twice counts as its last reading; another record is a dead letter.
     """
-    if not _all_differ(arrow.table({"k": batch.ledger_keys})):
+    if not arrow.all_differ(arrow.table({"k": batch.ledger_keys})):
         last = {key: row for row, key in enumerate(batch.ledger_keys.to_pylist())}
         batch = batch.take(np.array(sorted(last.values()), np.intp))
-    if _all_differ(batch.keys):
+    if arrow.all_differ(batch.keys):
         return batch
     columns = [batch.keys.column(name) for name in batch.keys.column_names]
     first: dict[tuple[object, ...], int] = {}
@@ -185,8 +201,3 @@ def _without_doubles(batch: Batch) -> Batch:
     return Batch(
         batch.keys, batch.ledger_keys, batch.values, batch.types, presence, batch.source, dead
     )
-
-
-def _all_differ(keys: pa.Table) -> bool:
-    """Whether no key comes twice; told by neighbours alone where they come in order."""
-    return arrow.ascends(keys) or arrow.distinct_rows(keys) == keys.num_rows

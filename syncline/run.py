@@ -21,11 +21,13 @@ from syncline.endpoints.base import Endpoint, Mask, Mode, Range, ReadSpec, Targe
 from syncline.errors import InputError, SynclineError
 from syncline.gate import Gate, gate_to
 from syncline.ledger import Document, layout_number
+from syncline.look import Look, ahead_of_writes
 from syncline.mapping.bound import BoundMapping
 from syncline.mapping.compile import bind
 from syncline.mapping.model import Mapping as MappingFile
 from syncline.merging import merging, name_of
 from syncline.progress import Progress
+from syncline.read import UNSETTLED
 from syncline.record import Type
 from syncline.resolve import Policy
 from syncline.rule import Rule
@@ -146,6 +148,10 @@ class Opened:
         bound = bind(self.mapping, source=source, target=target, project=self.project)
         run = _complete(self.project, self.mapping, bound, source, target, self.read.batch_rows)
         return replace(run, evolved=self.evolved)
+
+    def looks(self, shape: Shape) -> Look | None:
+        """What looks at the target ahead of its writes; None where that can't be."""
+        return ahead_of_writes(self.target, self.spec, shape, UNSETTLED)
 
     @property
     def source_key(self) -> Mapping[str, Type]:

@@ -101,9 +101,10 @@ def judge(
     terms: Terms,
     *,
     decided: Mapping[int, Resolution] | None = None,
+    seen: Seen | None = None,
 ) -> tuple[Seen, Change, Verdict]:
-    """See, classify and resolve a batch; writes nothing."""
-    seen = see(tx, batch, terms.shape)
+    """See (where it was not `seen` already), classify and resolve a batch; writes nothing."""
+    seen = seen or see(tx, batch, terms.shape)
     if terms.by_clock:
         change = classify(sides_by_clock(batch, seen, terms.shape, terms.last_sync), terms.rules)
     else:
@@ -126,11 +127,13 @@ def settle(
     *,
     fresh: bool = False,
     decided: Mapping[int, Resolution] | None = None,
+    seen: Seen | None = None,
 ) -> Outcome:
     """Bring the target in step with a batch; write rows and baselines, collect what waits.
 
     `fresh` says that target and ledger are believed to have none of the keys. `decided` are a
-    person's resolutions, by row. Raises Transient where records keep moving.
+    person's resolutions, by row. `seen` is a look at all of the batch that was taken before; not of
+    one that is `fresh`. Raises Transient where records keep moving.
     """
     outcome = Outcome()
     batch = _without_null_keys(batch, terms, outcome)
@@ -140,9 +143,9 @@ def settle(
     for _ in range(ROUNDS):
         if batch.rows == 0:
             break
-        moved = _round(tx, batch, terms, outcome, decided or {})
+        moved = _round(tx, batch, terms, outcome, decided or {}, seen)
         # A decision was made on what has just moved: it is dropped, the record waits again.
-        batch, decided = batch.take(moved), None
+        batch, decided, seen = batch.take(moved), None, None
     if batch.rows:
         raise Transient(
             f"{batch.rows} records of {terms.shape.mapping} keep changing on the target "
@@ -188,8 +191,9 @@ def _round(
     terms: Terms,
     outcome: Outcome,
     decided: Mapping[int, Resolution],
+    seen: Seen | None,
 ) -> Rows:
-    seen, _, verdict = judge(tx, batch, terms, decided=decided)
+    seen, _, verdict = judge(tx, batch, terms, decided=decided, seen=seen)
     # To the second: every column that can hold an instant can hold that.
     now = datetime.now(UTC).replace(microsecond=0)
     done = apply(tx, batch, seen, verdict, terms.shape, now)

@@ -94,8 +94,7 @@ class Syncing:
         self.began, self.before = time.monotonic(), lease.document.checkpoint
         self.drift = tuple(str(one) for one in drift.found(run_, lease.document) if one.stops)
         self.total = Outcome()
-        self.read = 0
-        self.bytes = self.batches = 0
+        self.read = self.bytes = self.batches = 0
         self.busy = Busy()
         self.estimate: int | None = None
         self.queued: set[str] = set()
@@ -267,6 +266,7 @@ class Syncing:
                 sees_gone=self.run.sees_gone,
                 compared=shape.ledger or not fresh,
                 busy=self.busy,
+                look=None if fresh else self.run.looks(shape),
             ):
                 if page.gone is not None and self.gone is not None:
                     self.gone.append(page.gone)
@@ -283,7 +283,7 @@ class Syncing:
         unfinished = self.document.unfinished if full else None
 
         def work(tx: Transaction) -> Outcome:
-            outcome = settle(tx, page.batch, self.terms, fresh=fresh)
+            outcome = settle(tx, page.batch, self.terms, fresh=fresh, seen=page.seen)
             if unfinished is not None:
                 read = unfinished.read + page.read
                 self.document.unfinished = replace(unfinished, after=page.position, read=read)

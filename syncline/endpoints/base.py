@@ -233,9 +233,7 @@ class Transaction(Protocol):
         ...
 
     def columns(self) -> Mapping[str, Column]:
-        """The target table's columns as they are, and stay until the transaction ends; empty for
-        documents.
-        """
+        """The target's columns, as they stay until the transaction ends; empty for documents."""
         ...
 
     def is_empty(self) -> bool:
@@ -322,6 +320,8 @@ class Target(Protocol):
     """A database that can be written."""
 
     product: str
+    reads_while_written: bool
+    """Whether a reading transaction sees what is committed beside one that writes; none waits."""
 
     def version(self) -> str:
         """As of `Source`."""

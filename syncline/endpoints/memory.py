@@ -67,6 +67,7 @@ class MemoryEndpoint:
     """
 
     product = "memory"
+    reads_while_written = True
 
     def __init__(
         self,

@@ -69,6 +69,7 @@ class MongoEndpoint:
     """
 
     product = "mongodb"
+    reads_while_written = False
 
     def __init__(
         self,

@@ -54,6 +54,7 @@ class PostgresEndpoint:
     """
 
     product = "postgresql"
+    reads_while_written = True
 
     def __init__(
         self,

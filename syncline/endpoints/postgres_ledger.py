@@ -276,7 +276,7 @@ class Ledger:
         self._session.run(EMPTY.format(name=name))
         numbered = rows.append_column(ROW, pa.array(np.arange(rows.num_rows, dtype=np.int32)))
         self._session.ingest(None, name, numbered)
-        if arrow.distinct(rows.column("k")) < rows.num_rows:
+        if not arrow.all_differ(rows.select(["k"])):
             self._session.run(LAST_OF_EACH.format(name=name, row=ident(ROW)))
         if self._update(name) < rows.num_rows:
             self._session.run(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -69,6 +69,7 @@ SCAN: Final = "DECLARE {cursor} NO SCROLL CURSOR FOR {query}"
 FETCH: Final = "FETCH FORWARD {rows} FROM {cursor}"
 CLOSE: Final = "CLOSE {cursor}"
 _SCAN_ROWS: Final = 50_000
+_BITS: Final = 32
 
 
 class PostgresTransaction:
@@ -302,6 +303,14 @@ def _versions(current: Fetched) -> pa.Array[Any]:
 
 
 def _groups(masks: Sequence[Mask]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int32]]:
-    """The distinct sets of fields that moved together, and the number of each row's set."""
-    sets, number = np.unique(np.stack(masks, axis=1), axis=0, return_inverse=True)
-    return sets, cast("Any", number).reshape(-1).astype(np.int32)
+    """The distinct sets of fields that moved together, and the number of each row's set.
+
+    By numbers of a bit a field: a sort of rows of masks takes ten times as long.
+    """
+    code = np.zeros(len(masks[0]), np.int64)
+    for place, mask in enumerate(masks, start=1):
+        code = code * 2 + mask
+        if place % _BITS == 0:  # room for as many again
+            code = np.unique(code, return_inverse=True)[1].astype(np.int64)
+    _, first, number = np.unique(code, return_index=True, return_inverse=True)
+    return np.stack([mask[first] for mask in masks], axis=1), number.astype(np.int32)

@@ -63,6 +63,7 @@ class SqlEndpoint(ABC):
     """
 
     product: str
+    reads_while_written = False
     engine: Engine
     bounded: Guarantee
     """What a delta by a cursor promises here."""
