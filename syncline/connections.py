@@ -151,7 +151,7 @@ class Connections(Mapping[str, Connection]):
 
     def _url(self, template: str) -> tuple[str, list[str]]:
         missing = [
-            f"the environment has no {name}"
+            f"neither the environment nor .env has {name}"
             for name in _VARIABLE.findall(template)
             if not self._environment.get(name)
         ]

@@ -7,7 +7,8 @@ a guard, 4 the lease is held by another run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -127,3 +128,16 @@ class CheckpointVoid(SynclineError):
 
 class TooManyDeadLetters(RunFailed):
     """More records than the mapping's threshold could not be mapped or written."""
+
+
+@contextmanager
+def reaching(connection: str) -> Generator[None]:
+    """Errors of a database that is first reached in this block tell the name of its connection."""
+    try:
+        yield
+    except (Unreachable, CredentialsRefused, InputError) as error:
+        if type(error) not in {Unreachable, CredentialsRefused, InputError}:
+            raise
+        by_default = "is it running, and are host and port of its URL right?"
+        hint = error.hint or (by_default if isinstance(error, Unreachable) else "")
+        raise type(error)(f"connection {connection}: {error}", hint=hint) from error

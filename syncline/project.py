@@ -17,9 +17,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from syncline.connections import FILE, Connections, load_connections, open_endpoint
+from syncline.connections import (
+    FILE,
+    Connections,
+    environment_of,
+    load_connections,
+    open_endpoint,
+)
 from syncline.endpoints.base import Endpoint
-from syncline.errors import InputError, MappingErrors, Problem
+from syncline.errors import InputError, MappingErrors, Problem, reaching
 from syncline.mapping.document import shown
 from syncline.mapping.forms import PythonForm
 from syncline.mapping.load import load_mapping, load_mappings, mapping_paths
@@ -74,7 +80,9 @@ class Project:
 
     def open(self, name: str) -> Endpoint:
         """Open the database of this connection; the caller closes it."""
-        return open_endpoint(self.connections[name])
+        connection = self.connections[name]
+        with reaching(name):
+            return open_endpoint(connection)
 
     @contextmanager
     def using(self, name: str) -> Generator[Endpoint]:
@@ -248,10 +256,11 @@ class Project:
 
     @property
     def store_url(self) -> str:
-        """The control store's URL: SYNCLINE_STORE_URL, else SQLite in `.syncline/`. It may hold a
-        password.
+        """The control store's URL: SYNCLINE_STORE_URL of the environment or of `.env`, else SQLite
+        in `.syncline/`. It may hold a password.
         """
-        return os.environ.get(STORE_VARIABLE) or f"sqlite:///{self.state_dir / 'store.db'}"
+        given = environment_of(self.root).get(STORE_VARIABLE)
+        return given or f"sqlite:///{self.state_dir / 'store.db'}"
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import re
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Final, cast
@@ -45,9 +46,12 @@ def load_strategy(name: str, resolvers: Path | None) -> Strategy:
     wanted("pandas")
     wanted("polars")
     if own is None:
+        near = get_close_matches(name, BUILT_IN_NAMES, 1)
+        meant = f"did you mean {near[0]}? " if near else ""
         known = ", ".join(BUILT_IN_NAMES)
         raise InputError(
-            f"no strategy {name!r}: built in are {known}", hint=f"write resolvers/{name}.py"
+            f"no strategy {name!r}: {meant}built in are {known}",
+            hint=f"or write resolvers/{name}.py",
         )
     return _load(own)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,7 +38,7 @@ def init(
     for path in make(directory):
         typer.echo(f"  {path}")
     typer.echo(f"a project in {directory}. Next:")
-    typer.echo(f"  cd {directory}")
+    typer.echo(f"  cd {shlex.quote(str(directory))}")
     typer.echo("  cp .env.example .env             # and write your two databases into it")
     typer.echo("  syncline map source.TABLE target.TABLE")
 
@@ -59,15 +60,19 @@ def check(
     project = the_project()
     problems, right = _files(project, names, everything=everything or not names)
     codes: list[int] = []
-    for name in [] if offline else right:
+    told: set[str] = set()
+    for name in [] if offline else list(right):
         try:
             _databases(project, name)
         except MappingErrors as errors:
             problems.extend(errors.problems)
         except SynclineError as error:
-            tell(error)
+            if str(error) not in told:  # a connection has many mappings
+                tell(error)
+            told.add(str(error))
             codes.append(error.exit_code)
-    _report(problems, right, as_json=as_json)
+            right.remove(name)
+    _report(problems, right, len(codes), as_json=as_json)
     end([*codes, 2] if problems else codes)
 
 
@@ -96,7 +101,7 @@ def _databases(project: Project, name: str) -> None:
             note(f"warning: {name}: {told}")
 
 
-def _report(problems: list[Problem], right: list[str], *, as_json: bool) -> None:
+def _report(problems: list[Problem], right: list[str], unseen: int, *, as_json: bool) -> None:
     from syncline.log import redacted
 
     broken = {problem.where.rpartition(":")[0] for problem in problems}
@@ -116,9 +121,11 @@ def _report(problems: list[Problem], right: list[str], *, as_json: bool) -> None
         note(f"error: {redacted(str(problem))}")
     if problems:
         note(f"problems: {len(problems)}, in files: {len(broken)}")
-    else:
+    elif right or not unseen:
         count = "1 mapping is" if len(right) == 1 else f"{len(right)} mappings are"
         typer.echo(f"{count} right" if right else "there are no mappings yet")
+    if unseen:
+        note(f"not checked against their databases: {unseen}")
 
 
 def map_(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
@@ -23,6 +24,7 @@ NAMESPACE_EXISTS: Final = 48
 _NAMESPACE_NOT_FOUND: Final = 26
 _REFUSED_LOGIN: Final = frozenset({13, 18, 8000})
 _OUT_OF_TIME: Final = frozenset({50, 262})
+_WAITED: Final = re.compile(r" \(configured timeouts: [^)]*\)")
 _LOST: Final = frozenset({112, 246, 251})
 """WriteConflict, SnapshotUnavailable, NoSuchTransaction."""
 
@@ -40,6 +42,8 @@ def told(error: errors.PyMongoError) -> SynclineError:
     """Give syncline's error for one of the driver."""
     message = str(error).split(", full error:")[0]
     if isinstance(error, errors.ConnectionFailure):
+        # What the driver waited for, and what it knows of every server, helps nobody find it.
+        message = _WAITED.sub("", message.partition(", Timeout: ")[0])
         # AutoReconnect and timeouts are such. In a transaction they have the label below, too, but
         # what is gone then is the server: it is waited for, not asked again a few times in a row.
         return Unreachable(f"mongodb: {message}")

@@ -18,7 +18,7 @@ from syncline.endpoints.base import (
     TableInfo,
     Target,
 )
-from syncline.errors import InputError, MappingErrors, Problem
+from syncline.errors import InputError, MappingErrors, Problem, reaching
 from syncline.mapping.bound import (
     BoundField,
     BoundMapping,
@@ -104,14 +104,16 @@ class _Binding:
 
     def bound(self) -> BoundMapping:
         mapping = self.mapping
-        source_info = self.source.describe(mapping.source.name)
-        target_info = self.target.describe(mapping.target.name)
+        source, target = mapping.source, mapping.target
+        with reaching(source.connection):
+            source_info = self.source.describe(source.name)
+        with reaching(target.connection):
+            target_info = self.target.describe(target.name)
         if source_info is None:
-            self.problem(("source",), f"{mapping.source.connection} has no {mapping.source.name}")
-        if target_info is None and not mapping.target.may_create:
-            message = (
-                f"{mapping.target.connection} has no {mapping.target.name}; `create: true` makes it"
-            )
+            message = _no_table(source.connection, source.name, self.source)
+            self.problem(("source",), message)
+        if target_info is None and not target.may_create:
+            message = f"{target.connection} has no {target.name}; `create: true` makes it"
             self.problem(("target",), message)
         if source_info is None:
             raise MappingErrors(sorted(set(self.problems), key=by_line))
@@ -169,9 +171,11 @@ class _Binding:
             return None
         endpoint = self.project.open(lookup.connection)
         try:
-            info = endpoint.describe(lookup.table)
+            with reaching(lookup.connection):
+                info = endpoint.describe(lookup.table)
             if info is None:
-                self.problem((*path, "table"), f"{lookup.connection} has no {lookup.table}")
+                message = _no_table(lookup.connection, lookup.table, endpoint)
+                self.problem((*path, "table"), message)
                 return None
             columns = Columns(info, {})
             key = [columns.resolve(column) for column in lookup.columns]
@@ -346,6 +350,14 @@ class _Binding:
             hook = self.project.hooks.digest(column.raw.hook)
         by_way = str(column.by_way_of or "")
         return digest_of(column.raw.meaning, by_way, str(column.type), repr(rule.default), hook)
+
+
+def _no_table(connection: str, name: str, source: Source) -> str:
+    names = list(source.tables())
+    by_name = {told: told for told in names} | {told.rpartition(".")[2]: told for told in names}
+    near = get_close_matches(name, list(by_name), 1)
+    advice = f"did you mean `{by_name[near[0]]}`?" if near else f"it has {shortened(names)}"
+    return f"{connection} has no {name}; {advice if names else 'it is empty: is its URL right?'}"
 
 
 def _no_column(name: str, info: TableInfo) -> str:

@@ -169,6 +169,8 @@ class _Reader:
         line = mark.line + 1 if mark else 1
         column = f" (column {mark.column + 1})" if mark else ""
         reason = str(text).splitlines()[0]
+        if reason.startswith("mapping values are not allowed"):
+            reason = "a text with `: ` in it stands in quotes"
         return Problem(f"{self.file}:{line}", "$", f"not valid YAML: {reason}{column}")
 
     def refuse(self, event: Any, path: Path_, message: str) -> None:

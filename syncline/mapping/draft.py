@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from syncline.endpoints.base import Column, Source, TableInfo, Target
-from syncline.errors import InputError
+from syncline.errors import InputError, reaching
 from syncline.mapping.checks import covers
 from syncline.mapping.coerce import coerce
 from syncline.mapping.columns import shortened
@@ -76,11 +76,13 @@ def draft(
     A target that is missing is drafted with `create: true`. Raises InputError where the source is
     missing, or has nothing that could be a key.
     """
-    info = source.describe(source_table)
+    with reaching(source_connection):
+        info = source.describe(source_table)
     if info is None:
         raise InputError(f"{source_connection} has no {source_table}", hint=_tables(source))
     name = target_table or source_table.rpartition(".")[2]
-    found = target.describe(name)
+    with reaching(target_connection):
+        found = target.describe(name)
     from_side = Side(source_connection, source_table, info, info.open_columns)
     documents = found.open_columns if found else target.product == "mongodb"
     to_side = Side(target_connection, name, found, documents)

@@ -143,9 +143,18 @@ def _problem(document: Document, details: ErrorDetails) -> Problem:
             message = (
                 f"{details['input']!r} is not one of {details.get('ctx', {}).get('expected', '')}"
             )
+        case "dict_type" if path == ["key"]:
+            message = f"write {{TARGET_FIELD: SOURCE_COLUMN}}, as {{{_one_key(details['input'])}}}"
+        case "dict_type":
+            message = f"write keys and values, as {{name: value}} (it is {details['input']!r})"
         case _:
             message = _reason(details)
     return document.problem(path, message)
+
+
+def _one_key(given: object) -> str:
+    names = cast("list[object]", given) if isinstance(given, list) else [given]
+    return ", ".join(f"{name}: {name}" for name in names)
 
 
 def _reason(details: ErrorDetails) -> str:

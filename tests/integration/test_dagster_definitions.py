@@ -143,7 +143,7 @@ def test_a_missing_variable_is_told_and_harms_nothing(
     monkeypatch.delenv("FAR_URL", raising=False)
     bench.write("customers", CUSTOMERS.replace("app", "far"))
     spec = specs(build_definitions(bench.root))["customers"]
-    assert "the environment has no FAR_URL" in (spec.description or "").splitlines()[0]
+    assert "neither the environment nor .env has FAR_URL" in (spec.description or "").splitlines()[0]
     assert spec.kinds == {"sqlite"}
     assert spec.group_name == "mappings"
 

@@ -76,9 +76,9 @@ def test_missing_variables_are_told_all_at_once_with_their_lines(tmp_path: Path)
     text = "connections:\n  a: ${A_URL}\n  b:\n    url: ${B_URL}/${B_NAME}\n  c: ${C_URL}\n"
     found = problems(tmp_path, text, ("a", "b"))
     assert found == [
-        "connections.yaml:2: the environment has no A_URL (@ $.connections.a)",
-        "connections.yaml:4: the environment has no B_URL (@ $.connections.b.url)",
-        "connections.yaml:4: the environment has no B_NAME (@ $.connections.b.url)",
+        "connections.yaml:2: neither the environment nor .env has A_URL (@ $.connections.a)",
+        "connections.yaml:4: neither the environment nor .env has B_URL (@ $.connections.b.url)",
+        "connections.yaml:4: neither the environment nor .env has B_NAME (@ $.connections.b.url)",
     ]
 
 

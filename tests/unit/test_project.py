@@ -72,6 +72,8 @@ def test_the_control_store_is_kept_for_its_owner_alone(
     """SQLite under .syncline by default; a team names its own."""
     assert Project(root).store_url == f"sqlite:///{root}/.syncline/store.db"
     assert stat.S_IMODE((root / ".syncline").stat().st_mode) == 0o700
+    (root / ".env").write_text("SYNCLINE_STORE_URL=postgresql://of.env/store\n")
+    assert Project(root).store_url == "postgresql://of.env/store"
     monkeypatch.setenv("SYNCLINE_STORE_URL", "postgresql://h/store")
     assert Project(root).store_url == "postgresql://h/store"
 

@@ -7,5 +7,5 @@ SOURCE_URL=
 TARGET_URL=
 
 # The control store: runs, waiting conflicts, dead letters. SQLite in .syncline/ if not set; a team
-# shares one in PostgreSQL. It is read from the environment only.
+# shares one in PostgreSQL.
 # SYNCLINE_STORE_URL=postgresql://USER:PASSWORD@HOST:5432/syncline

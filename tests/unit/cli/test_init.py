@@ -79,6 +79,12 @@ def test_secrets_and_state_are_not_committed(made: Path) -> None:
     assert {".env", ".syncline/"} <= set(ignored)
 
 
+def test_the_next_command_can_be_pasted(cli: Any, tmp_path: Path) -> None:
+    """Also where the directory has a space in its name."""
+    made = tmp_path / "my shop"
+    assert f"  cd '{made}'\n" in cli("init", made).stdout
+
+
 def test_what_is_there_is_left_as_it_is(cli: Any, tmp_path: Path) -> None:
     """One file in the way, and none is written; files that are not in the way stay."""
     (tmp_path / "hooks.py").write_text("mine")

@@ -137,6 +137,34 @@ def test_check_looks_at_the_live_databases(place: Any, cli: Any) -> None:
     assert cli("check", "--offline").exit_code == 0
 
 
+def test_check_does_not_call_right_what_it_could_not_look_at(place: Any, cli: Any) -> None:
+    """Which connection failed, once for all its mappings; the others are checked."""
+    (place.root / "far.db").write_text("no database, but long enough to be one" * 4)
+    file = place.root / "connections.yaml"
+    file.write_text(file.read_text().replace("}", ", far: 'sqlite:///far.db'}"))
+    rest = "target: {connection: target, table: t, create: true}\nkey: {id: id}\nfields: {a: a}\n"
+    for name in ("one", "two"):
+        place.write(name, "source: {connection: far, table: t}\n" + rest)
+    result = cli("check")
+    assert (result.exit_code, result.stdout) == (2, "1 mapping is right\n")
+    assert result.stderr.count("connection far: file is not a database") == 1
+    assert "not checked against their databases: 2" in result.stderr
+    assert cli("check", "one").stdout == ""
+
+
+def test_a_slip_in_the_file_is_told_with_what_was_meant(place: Any, cli: Any) -> None:
+    """A key that is no pair, a colon that is no key, a strategy misspelt, a variable unset."""
+    head = "source: {connection: source, table: customers}\n"
+    head += "target: {connection: target, table: users, create: true}\n"
+    place.write("a", head + "key: id\nfields: {email: email}\n")
+    place.write("b", head + "key: {id: id}\nfields:\n  email: coalesce(email, 'a: b')\n")
+    place.write("c", head + "key: {id: id}\nfields: {email: email}\nconflicts: merg\n")
+    said = cli("check", "--offline").stderr
+    assert "a.yaml:3: write {TARGET_FIELD: SOURCE_COLUMN}, as {id: id} (@ $.key)" in said
+    assert "b.yaml:5: not valid YAML: a text with `: ` in it stands in quotes" in said
+    assert "c.yaml:5: no strategy 'merg': did you mean merge?" in said
+
+
 @pytest.mark.usefixtures("place")
 def test_check_that_finds_nothing_says_so(cli: Any) -> None:
     """Exit 0."""

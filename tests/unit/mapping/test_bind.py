@@ -161,7 +161,7 @@ def test_a_missing_table_is_named_with_the_way_out(crm: Database, app: Database)
     """The source must be there; the target may be made."""
     head = "source: {connection: crm, table: nope}\ntarget: {connection: app, table: nope}\nkey: {a: b}\n"
     assert problems("", crm, app, head) == [
-        "customers.yaml:1: crm has no nope (@ $.source)",
+        "customers.yaml:1: crm has no nope; it has customers, regions (@ $.source)",
         "customers.yaml:2: app has no nope; `create: true` makes it (@ $.target)",
     ]
 
