@@ -45,7 +45,7 @@ def conflicts_audit(
     show.table(
         ("when", "mapping", "key", "kind", "by", "won", "lost", "note"),
         [
-            (e.at, e.mapping, e.key, e.kind, e.by, e.winner, loser, e.note)
+            (show.when(e.at), e.mapping, e.key, e.kind, e.by, e.winner, loser, e.note)
             for e, loser in told
         ],
     )  # fmt: skip

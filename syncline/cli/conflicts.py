@@ -131,7 +131,7 @@ def _cells(line: Line) -> tuple[Any, ...]:
         line.kind.value,
         line.state.value,
         ", ".join(sorted(line.contested)),
-        line.created_at,
+        show.when(line.created_at),
     )
 
 
@@ -266,7 +266,7 @@ def _decided(entry: Entry, masked: Masked) -> None:
     made = shown_decision(entry.decision, masked)
     if entry.decision is None or made is None:
         return
-    typer.echo(f"decided by {made.user} at {show.cell(made.at)}: take {made.take}")
+    typer.echo(f"decided by {made.user} at {show.when(made.at)}: take {made.take}")
     after = shown_record(result(entry, entry.decision), masked)
     show.facts(
         {
@@ -281,7 +281,10 @@ def _decided(entry: Entry, masked: Masked) -> None:
 def _told(past: Sequence[History]) -> None:
     show.table(
         ("when", "what", "by", "note"),
-        [(event.at, event.event.value, event.by or event.run_id, event.note) for event in past],
+        [
+            (show.when(event.at), event.event.value, event.by or event.run_id, event.note)
+            for event in past
+        ],
     )
 
 

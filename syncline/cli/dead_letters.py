@@ -68,7 +68,7 @@ def dead_letters_list(
                     letter.field or "",
                     letter.error,
                     letter.attempts,
-                    letter.created_at,
+                    show.when(letter.created_at),
                 )
                 for letter in letters
             ],
@@ -93,7 +93,7 @@ def dead_letters_show(letter_id: Id, *, as_json: JsonOption = False) -> None:
             "error": f"{letter.error} ({letter.stage}{where})",
             "run": letter.run_id,
             "tries": letter.attempts,
-            "since": letter.created_at,
+            "since": show.when(letter.created_at),
         }
     )
     show.table(("column", "value"), list(letter.source.items()))

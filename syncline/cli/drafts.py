@@ -45,7 +45,13 @@ def conflicts_drafts(
         show.table(
             ("conflict", "chosen", "note", "refused", "when"),
             [
-                (str(one["conflict"]), _chosen(one), one["note"], one["reason"], one["at"])
+                (
+                    str(one["conflict"]),
+                    _chosen(one),
+                    one["note"],
+                    one["reason"],
+                    show.when(one["at"]),
+                )
                 for one in found
             ],
         )

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Report = Callable[["Progress"], None]
 
+_WIDE: Final = 110
+"""Columns of a terminal that has room for all that is told."""
 LOG_EVERY: Final = 10.0
 """Seconds between two log lines of a run whose stderr is no terminal."""
 
@@ -55,34 +57,38 @@ def _live(label: str) -> Generator[Report]:
     from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
     from rich.progress import Progress as Bar
 
+    console = Console(stderr=True)
+    wide = console.width >= _WIDE
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
+        BarColumn(bar_width=20 if wide else 10),
         MofNCompleteColumn(),
         TextColumn("{task.fields[speed]}"),
     )
-    with Bar(*columns, console=Console(stderr=True), transient=True) as shown:
+    with Bar(*columns, console=console, transient=True) as shown:
         task = shown.add_task(label, total=None, speed="")
 
         def report(at: Progress) -> None:
             # An estimate is one: a table may hold more rows than its statistics say.
             total = max(at.estimate, at.read) if at.estimate else None
-            shown.update(task, completed=at.read, total=total, speed=speed_of(at))
+            shown.update(task, completed=at.read, total=total, speed=speed_of(at, short=not wide))
 
         yield report
 
 
-def speed_of(at: Progress) -> str:
-    """How fast a run goes, for a person: `81,200 rows/s, 9.5 MB/s, 12 s left, slow: target`."""
+def speed_of(at: Progress, *, short: bool = False) -> str:
+    """How fast a run goes, for a person: `81,200 rows/s, 9.5 MB/s, 12 s left, slow: target`; in
+    `short` rows and time alone.
+    """
     if not at.read:
         return ""
     parts = [f"{at.rows_per_second:,.0f} rows/s"]
-    if at.bytes:
+    if at.bytes and not short:
         parts.append(f"{at.bytes_per_second / 1e6:,.1f} MB/s")
     if at.seconds_left is not None:
         parts.append(f"{_duration(at.seconds_left)} left")
-    if at.slow_side is not None:
+    if at.slow_side is not None and not short:
         parts.append(f"slow: {at.slow_side}")
     return ", ".join(parts)
 

@@ -32,6 +32,8 @@ class Reason(StrEnum):
 Names = Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Mappings.")]
 All = Annotated[bool, typer.Option("--all", help="Every mapping of the project.")]
 
+_SAMPLES: Final = (10, 3)
+"""Of each effect, in the plan of one mapping, and in those of several."""
 RUN_KEYS: Final = (
     "mapping", "run_id", "mode", "status", "guarantee", "read", "inserted", "updated", "deleted",
     "unchanged", "conflicts", "queued", "dead_letters", "seconds", "rows_per_second", "checkpoint",
@@ -187,7 +189,12 @@ def plan(
     full: Annotated[
         bool, typer.Option("--full", help="What a full sync would do, not a delta.")
     ] = False,
-    limit: Annotated[int, typer.Option(min=0, help="Sample records of each effect.")] = 10,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Sample records of each effect; else 10, or 3 of several mappings."
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say what a run would do; writes nothing.
@@ -201,10 +208,11 @@ def plan(
     if key is not None and len(selected) != 1:
         message = "--key follows a record of one mapping: name that one"
         raise InputError(message)
+    samples = limit if limit is not None else _SAMPLES[len(selected) > 1]
     codes: list[int] = []
     for name in selected:
         try:
-            report = look(project, name, key=key, limit=limit, full=full)
+            report = look(project, name, key=key, limit=samples, full=full)
         except SynclineError as error:
             codes.append(failed(name, error, as_json=False, mode=None))
             continue

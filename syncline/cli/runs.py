@@ -46,7 +46,8 @@ def runs_list(
             ("run", "mapping", "mode", "status", "began", "seconds", *_COUNTS),
             [
                 (
-                    run.run_id, run.mapping, run.mode, run.status, run.started_at, _took(run),
+                    run.run_id, run.mapping, run.mode, run.status, show.when(run.started_at),
+                    _took(run),
                     *(run.summary.get(count, "") for count in _COUNTS),
                 )
                 for run in found

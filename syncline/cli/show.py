@@ -6,7 +6,7 @@ import json
 import math
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, Any, cast
 
 import typer
@@ -66,6 +66,15 @@ def raw(value: Any) -> str:
         items = cast("Mapping[str, Any]", value).items()
         return ", ".join(f"{name}={raw(item)}" for name, item in items)
     return str(value)
+
+
+def when(at: datetime | str | None) -> str:
+    """An instant of ours in a table: UTC, to the second, so that a line stays a line."""
+    if not at:
+        return ""
+    instant = datetime.fromisoformat(at) if isinstance(at, str) else at
+    instant = instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+    return f"{instant:%Y-%m-%d %H:%M:%S}Z"
 
 
 def console() -> Console:

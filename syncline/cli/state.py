@@ -56,7 +56,7 @@ def _table(reports: list[StatusReport]) -> None:
         [
             (
                 one.mapping,
-                one.synced_at or "never",
+                show.when(one.synced_at) or "never",
                 "" if one.lag_seconds is None else age(one.lag_seconds),
                 one.guarantee,
                 one.strategy,

@@ -54,7 +54,9 @@ BAD = {
     "a typo in a key of the YAML": (("fields:", "feilds:"), ["people.yaml:4", "feilds", "fields"]),
     "YAML that is none": (("{id: id}", "{id: id"), ["people.yaml", "not valid YAML"]),
     "a key that stands twice": (("  born: born", "  name: city"), ["people.yaml:6", "name"]),
-    "a table that is not there": (("table: people", "table: peeple"), ["people.yaml:1", "peeple; did you mean"]),
+    "a table that is not there": (
+        ("table: people", "table: peeple"), ["people.yaml:1", "peeple; did you mean"],
+    ),
     "a cursor that is not there": (("updated_at", "changed_at"), ["people.yaml:7", "changed_at"]),
     "a connection that is not there": (("connection: here", "connection: hear"), ["hear", "here"]),
 }  # fmt: skip

@@ -143,7 +143,8 @@ def test_a_missing_variable_is_told_and_harms_nothing(
     monkeypatch.delenv("FAR_URL", raising=False)
     bench.write("customers", CUSTOMERS.replace("app", "far"))
     spec = specs(build_definitions(bench.root))["customers"]
-    assert "neither the environment nor .env has FAR_URL" in (spec.description or "").splitlines()[0]
+    (first, *_) = (spec.description or "").splitlines()
+    assert "neither the environment nor .env has FAR_URL" in first
     assert spec.kinds == {"sqlite"}
     assert spec.group_name == "mappings"
 

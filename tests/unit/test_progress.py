@@ -37,6 +37,8 @@ def test_a_terminal_shows_speed_what_is_left_and_the_slow_side() -> None:
     """In one short line."""
     shown = speed_of(at(500, 45_000, source=2))
     assert shown == "50 rows/s, 0.5 MB/s, 14 min 50 s left, slow: source"
+    narrow = speed_of(at(500, 45_000, source=2), short=True)
+    assert narrow == "50 rows/s, 14 min 50 s left"
 
 
 def test_waiting_for_a_source_is_the_sources_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 from typer.testing import CliRunner
 
+from syncline.cli import show
 from syncline.cli.app import app
 from tests.browser.review_bench import ReviewBench
 
@@ -20,6 +22,15 @@ def cli(bench: ReviewBench, *arguments: str) -> Any:
 def lines(result: Any) -> list[dict[str, Any]]:
     assert result.exit_code == 0, result.stderr
     return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def test_an_instant_in_a_table_is_short_and_in_utc() -> None:
+    """To the second, whatever zone and form it comes in; what never was is empty."""
+    assert show.when("2026-11-21T16:10:30.883893+00:00") == "2026-11-21 16:10:30Z"
+    there = datetime(2026, 11, 21, 17, 10, tzinfo=timezone(timedelta(hours=1)))
+    assert show.when(there) == "2026-11-21 16:10:00Z"
+    assert show.when(there.astimezone(UTC).replace(tzinfo=None)) == "2026-11-21 16:10:00Z"
+    assert show.when(None) == ""
 
 
 def test_runs_are_listed_newest_first_in_pages(tmp_path: Path) -> None:
