@@ -20,13 +20,16 @@ from syncline.review.web import audit, overview, render
 from syncline.review.web.asked import PAGE, TheAsked
 from syncline.review.web.conflicts import draft_of, entry_of, export_lines, listing, sides
 from syncline.review.web.desk import TheDesk, TheUser, common
-from syncline.review.web.sent import Json, as_json, part, two_ways, wants_page
+from syncline.review.web.sent import LARGEST, Before, Id, Json, as_json, part, two_ways, wants_page
 from syncline.store import History
 
 router = APIRouter(prefix="/api")
 _LARGEST: Final = 1_000
 Limit = Annotated[int, Query(ge=1, le=_LARGEST)]
-Seen = Annotated[int | None, Query(description="A version: is it another by now (`changed`)?")]
+Seen = Annotated[
+    int | None,
+    Query(ge=0, le=LARGEST, description="A version: is it another by now (`changed`)?"),
+]
 
 
 @router.get("/me", tags=["session"])
@@ -109,7 +112,7 @@ def export(desk: TheDesk, asked: TheAsked) -> Response:
     **two_ways(page="it beside the list, or what became of it since `seen`"),
 )
 def conflict(
-    request: Request, desk: TheDesk, user: TheUser, entry_id: int, seen: Seen = None
+    request: Request, desk: TheDesk, user: TheUser, entry_id: Id, seen: Seen = None
 ) -> Response | Json:
     """One conflict side by side, with its history, and your draft for it."""
     entry = desk.store.conflict(entry_id)
@@ -155,7 +158,7 @@ def run(desk: TheDesk, run_id: str) -> Json:
 
 @router.get("/audit", tags=["audit"])
 def audit_log(
-    desk: TheDesk, mapping: str = "", q: str = "", limit: Limit = 100, before: int | None = None
+    desk: TheDesk, mapping: str = "", q: str = "", limit: Limit = 100, before: Before = None
 ) -> list[Json]:
     """What was settled, by which strategy or whom, and the values that lost; newest first."""
     return [as_json(one) for one in audit.found(desk, mapping, q, limit, before)[0]]

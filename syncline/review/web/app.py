@@ -33,7 +33,7 @@ from syncline.review.web.answers import Answers
 from syncline.review.web.desk import Desk, TheDesk, common
 from syncline.review.web.feed import Feed
 from syncline.review.web.gate import Gate
-from syncline.review.web.sent import wants_page
+from syncline.review.web.sent import FAILURES, wants_page
 from syncline.review.web.writer import Writer
 from syncline.store import Store
 from syncline.webhooks.router import PREFIX, hooks_router
@@ -89,6 +89,7 @@ def make_app(
         docs_url=None,  # FastAPI's own page takes its scripts from a CDN
         redoc_url=None,
         lifespan=life,
+        responses=FAILURES,
     )
     app.state.desk = desk
     for part in (overview, conflicts, rules, letters, runs, audit):
@@ -150,7 +151,9 @@ def _failures(app: FastAPI) -> None:
 
     @app.exception_handler(StarletteError)
     async def http(request: Request, error: StarletteError) -> Response:
-        return _told(request, error.status_code, str(error.detail), "")
+        answer = _told(request, error.status_code, str(error.detail), "")
+        answer.headers.update(error.headers or {})  # of 405, which methods there are
+        return answer
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:

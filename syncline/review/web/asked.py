@@ -80,14 +80,19 @@ def _one(kind: Any, text: str) -> Any:
         raise InputError(f"there is no {kind.__name__.lower()} {text!r}: {known}") from None
 
 
+def _words(description: str, *words: str) -> Any:
+    """A parameter that takes one of these words, or is empty, as a form's field is then."""
+    return Query(description=description, json_schema_extra={"enum": ["", *map(str, words)]})
+
+
 def asked(
     mapping: str = "",
     field: Annotated[str, Query(description="Where this field is contested.")] = "",
-    kind: Annotated[str, Query(description="How the two sides collided.")] = "",
+    kind: Annotated[str, _words("How the two sides collided.", *Kind)] = "",
     state: Annotated[
-        str, Query(description="`waiting` is open, decided or stale; `all` is any.")
+        str, _words("`waiting` is open, decided or stale; `all` is any.", *STATES)
     ] = "waiting",
-    age: Annotated[str, Query(description=f"When it was opened: {', '.join(AGES)}.")] = "",
+    age: Annotated[str, _words("When it was opened.", *AGES)] = "",
     q: Annotated[str, Query(description="Words in the key, the reason or a value.")] = "",
     sort: Sort = "newest",
     page: Annotated[int, Query(ge=1, le=100_000)] = 1,

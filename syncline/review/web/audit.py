@@ -12,6 +12,7 @@ from syncline.review.mask import masks_of, shown_record
 from syncline.review.web import render
 from syncline.review.web.desk import Desk, TheDesk, common
 from syncline.review.web.render import one_line
+from syncline.review.web.sent import Before
 from syncline.store import AuditEntry
 
 router = APIRouter()
@@ -44,7 +45,7 @@ def found(
 
 @router.get("/audit")
 def audit(
-    request: Request, desk: TheDesk, mapping: str = "", q: str = "", before: int | None = None
+    request: Request, desk: TheDesk, mapping: str = "", q: str = "", before: Before = None
 ) -> Response:
     """The log, newest first."""
     entries, older = found(desk, mapping, q, _PAGE, before)

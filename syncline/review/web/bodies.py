@@ -11,7 +11,7 @@ from syncline.conflict import Kind
 from syncline.errors import InputError
 from syncline.review.queue import Choice
 from syncline.review.web.asked import Asked
-from syncline.review.web.sent import Form, Sent
+from syncline.review.web.sent import LARGEST, Form, Number, Sent
 from syncline.rule import Rule, check_when
 from syncline.store import Side, Take
 from syncline.store.conflicts import Filter
@@ -89,7 +89,10 @@ class DecideBody(ChoiceBody):
 
     form_fields: ClassVar[Mapping[str, str]] = _CHOICE | {"version": "The version that was seen."}
     version: int | None = Field(
-        None, description="The `version` that was seen: refused with 409 if it has changed."
+        None,
+        ge=0,
+        le=LARGEST,
+        description="The `version` that was seen: refused with 409 if it has changed.",
     )
 
     @classmethod
@@ -101,7 +104,7 @@ class DecideBody(ChoiceBody):
 class WhichBody(Sent):
     """Which open conflicts: by number, else by filter."""
 
-    ids: list[int] | None = Field(None, max_length=100_000)
+    ids: list[Number] | None = Field(None, max_length=100_000)
     mapping: str = ""
     field: str = ""
     kind: str = ""
@@ -154,7 +157,7 @@ class UndoBody(Sent):
     """Some conflicts, by number or as a `selection`."""
 
     form_fields: ClassVar[Mapping[str, str]] = {"selection": "Of a bulk decision."}
-    ids: list[int] | None = Field(None, max_length=100_000)
+    ids: list[Number] | None = Field(None, max_length=100_000)
     selection: str = ""
 
     @classmethod
@@ -178,7 +181,7 @@ class LettersBody(Sent):
         "all": "All of `mapping`.",
         "mapping": "The mapping that the list shows.",
     }
-    ids: list[int] = Field([], max_length=100_000)
+    ids: list[Number] = Field([], max_length=100_000)
     mapping: str | None = Field(None, description="All of this mapping, in the place of `ids`.")
 
     @classmethod

@@ -18,7 +18,7 @@ from syncline.review.view import draft_content, shown_history, view
 from syncline.review.web import render
 from syncline.review.web.asked import AGES, PAGE, SORTS, STATES, Asked, TheAsked
 from syncline.review.web.desk import Desk, TheDesk, common
-from syncline.review.web.sent import Form, Json
+from syncline.review.web.sent import Form, Id, Json
 from syncline.store import Draft, Entry, State
 from syncline.store.conflicts import Filter
 
@@ -52,7 +52,7 @@ def export_lines(desk: Desk, asked: Asked) -> Iterator[str]:
 
 
 @router.get("/conflicts/{entry_id:int}")
-def conflict(request: Request, desk: TheDesk, entry_id: int) -> Response:
+def conflict(request: Request, desk: TheDesk, entry_id: Id) -> Response:
     """One conflict, side by side."""
     return one(request, desk, desk.store.conflict(entry_id))
 
@@ -116,7 +116,7 @@ def _form_of(draft: Draft, masked: Masked) -> Form:
 
 
 @router.get("/conflicts/{entry_id:int}/next")
-def following(desk: TheDesk, entry_id: int) -> Response:
+def following(desk: TheDesk, entry_id: Id) -> Response:
     """The next open conflict: of the same mapping if there is one, else of any."""
     entry = desk.store.conflict(entry_id)
     for mapping in (entry.mapping, None):

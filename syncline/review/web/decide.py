@@ -23,7 +23,7 @@ from syncline.review.web import render
 from syncline.review.web.bodies import TAKES, DecideBody, PreviewBody
 from syncline.review.web.conflicts import draft_of, entry_of, one
 from syncline.review.web.desk import Desk, TheDesk, TheUser, common
-from syncline.review.web.sent import Form, Json, as_json, in_words, part, two_ways, wants_page
+from syncline.review.web.sent import Form, Id, Json, as_json, in_words, part, two_ways, wants_page
 from syncline.store import Entry, Take
 from syncline.store.conflicts import Filter
 
@@ -116,7 +116,7 @@ def ways(desk: Desk, entry: Entry, body: PreviewBody, *, user: str) -> list[Woul
     **two_ways(PreviewBody, page="what each way to decide would write"),
 )
 def preview(
-    request: Request, desk: TheDesk, user: TheUser, entry_id: int, body: PreviewBody | None = None
+    request: Request, desk: TheDesk, user: TheUser, entry_id: Id, body: PreviewBody | None = None
 ) -> Response | Json:
     """What a decision would write; writes nothing. Without `take`: `ways`, each with its `effect`,
     or with the `problem` that is in its way.
@@ -138,7 +138,7 @@ def preview(
     **two_ways(DecideBody, page="its line of the list"),
 )
 def decide_one(
-    request: Request, desk: TheDesk, user: TheUser, entry_id: int, body: DecideBody
+    request: Request, desk: TheDesk, user: TheUser, entry_id: Id, body: DecideBody
 ) -> Response | Json:
     """Decide one; it is written soon after. 409 where it is not what was seen any more: the choice
     is then kept as a draft.
@@ -166,7 +166,7 @@ def decide_one(
     response_model=Json,
     **two_ways(page="its line of the list, or leads to its page"),
 )
-def undo_one(request: Request, desk: TheDesk, user: TheUser, entry_id: int) -> Response | Json:
+def undo_one(request: Request, desk: TheDesk, user: TheUser, entry_id: Id) -> Response | Json:
     """Take a decision back that is not written yet. 409 where there is none."""
     try:
         undone = desk.store.undo(entry_id, user=user.name)
@@ -195,7 +195,7 @@ def drafts(desk: TheDesk, user: TheUser) -> list[Json]:
     response_model=Json,
     **two_ways(page="leads to the conflict"),
 )
-def discard_draft(request: Request, desk: TheDesk, user: TheUser, entry_id: int) -> Response | Json:
+def discard_draft(request: Request, desk: TheDesk, user: TheUser, entry_id: Id) -> Response | Json:
     """Discard your draft for a conflict; `discarded` is false where there was none."""
     discarded = desk.store.drafts.drop(user.name, entry_id)
     return _shown(entry_id) if wants_page(request) else {"discarded": discarded}

@@ -20,7 +20,7 @@ from syncline.review.mask import Masked, column_masks_of, shown_letter
 from syncline.review.web import render
 from syncline.review.web.bodies import LettersBody, MendBody
 from syncline.review.web.desk import Desk, TheDesk, TheUser, common
-from syncline.review.web.sent import Form, Json, as_json, in_words, two_ways, wants_page
+from syncline.review.web.sent import Form, Id, Json, Offset, as_json, in_words, two_ways, wants_page
 from syncline.store import DeadLetter
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def seen(desk: Desk, letter: DeadLetter) -> DeadLetter:
 
 
 @router.get("/dead-letters")
-def letters(request: Request, desk: TheDesk, mapping: str = "", offset: int = 0) -> Response:
+def letters(request: Request, desk: TheDesk, mapping: str = "", offset: Offset = 0) -> Response:
     """The list, newest first."""
     shown_ones = found(desk, mapping or None, _PAGE, max(offset, 0))
     return render.page(
@@ -66,7 +66,7 @@ def letters(request: Request, desk: TheDesk, mapping: str = "", offset: int = 0)
 
 
 @router.get("/dead-letters/{letter_id:int}")
-def letter(request: Request, desk: TheDesk, letter_id: int) -> Response:
+def letter(request: Request, desk: TheDesk, letter_id: Id) -> Response:
     """One letter."""
     return _page(request, desk, desk.store.dead_letter(letter_id))
 
@@ -126,14 +126,14 @@ def _listed(request: Request, desk: Desk, mapping: str, told: list[str]) -> Resp
 @api.get("/dead-letters")
 def dead_letters(
     desk: TheDesk, mapping: str = "", limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
-    offset: Annotated[int, Query(ge=0)] = 0,
+    offset: Offset = 0,
 ) -> list[Json]:  # fmt: skip
     """Dead letters, newest first."""
     return [as_json(letter) for letter in found(desk, mapping or None, limit, offset)]
 
 
 @api.get("/dead-letters/{letter_id:int}")
-def dead_letter(desk: TheDesk, letter_id: int) -> Json:
+def dead_letter(desk: TheDesk, letter_id: Id) -> Json:
     """One dead letter: the record as it was read, and why it failed."""
     return as_json(seen(desk, desk.store.dead_letter(letter_id)))
 
@@ -186,7 +186,7 @@ def _of_list(body: LettersBody) -> str:
     **two_ways(MendBody, page="it, if it failed again; else leads to the list"),
 )
 def mend(
-    request: Request, desk: TheDesk, user: TheUser, letter_id: int, body: MendBody
+    request: Request, desk: TheDesk, user: TheUser, letter_id: Id, body: MendBody
 ) -> Response | Json:
     """Replay one with some values of its record mended."""
     letter = desk.store.dead_letter(letter_id)

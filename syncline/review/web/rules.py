@@ -20,7 +20,7 @@ from syncline.review.web import render
 from syncline.review.web.bodies import RemoveBody, RuleBody
 from syncline.review.web.bulk import told_done
 from syncline.review.web.desk import Desk, TheDesk, TheUser, common
-from syncline.review.web.sent import Json, as_json, two_ways, wants_page
+from syncline.review.web.sent import Id, Json, as_json, two_ways, wants_page
 from syncline.review.whatif import (
     Answer,
     Settles,
@@ -145,7 +145,7 @@ def _known(desk: Desk, name: str) -> Known:
 
 
 @router.get("/conflicts/{entry_id:int}/rule")
-def from_decision(request: Request, desk: TheDesk, entry_id: int) -> Response:
+def from_decision(request: Request, desk: TheDesk, entry_id: Id) -> Response:
     """The rules that a decision could become."""
     entry = desk.store.conflict(entry_id)
     found = suggestions(desk, entry)
@@ -234,7 +234,7 @@ def rule_remove(
 
 
 @api.get("/conflicts/{entry_id:int}/rules")
-def suggested_rules(desk: TheDesk, entry_id: int) -> list[Json]:
+def suggested_rules(desk: TheDesk, entry_id: Id) -> list[Json]:
     """The rules that its decision could become."""
     found = suggestions(desk, desk.store.conflict(entry_id))
     return [plain(rule.content) for rule in found]
@@ -245,7 +245,7 @@ def suggested_rules(desk: TheDesk, entry_id: int) -> list[Json]:
     response_model=list[Json],
     **two_ways(page="the same side by side"),
 )
-def other_strategies(request: Request, desk: TheDesk, entry_id: int) -> Response | list[Json]:
+def other_strategies(request: Request, desk: TheDesk, entry_id: Id) -> Response | list[Json]:
     """What every strategy would have done with it."""
     entry = desk.store.conflict(entry_id)
     answers = [_answer(desk, entry, name) for name in strategies(desk)]
@@ -255,7 +255,7 @@ def other_strategies(request: Request, desk: TheDesk, entry_id: int) -> Response
 
 
 @api.get("/conflicts/{entry_id:int}/as/{strategy}")
-def as_strategy(desk: TheDesk, entry_id: int, strategy: str) -> Json:
+def as_strategy(desk: TheDesk, entry_id: Id, strategy: str) -> Json:
     """What another strategy would have done with it; `asks` where it would ask a person too."""
     return as_json(what_if(desk, desk.store.conflict(entry_id), strategy))
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Any, ClassVar, Final, Self
+from typing import Annotated, Any, ClassVar, Final, Self
 from urllib.parse import parse_qs
 
-from fastapi import Request
-from pydantic import BaseModel, ConfigDict, PrivateAttr, model_validator
+from fastapi import Path, Query, Request
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from syncline.cli.show import plain
 from syncline.errors import InputError, SynclineError
@@ -22,7 +22,38 @@ from syncline.log import redacted
 Json = dict[str, Any]
 SAFE: Final = frozenset({"GET", "HEAD"})
 FORM: Final = "application/x-www-form-urlencoded"
+LARGEST: Final = 2**63 - 1
+"""The largest number that a control store takes."""
+Id = Annotated[int, Path(ge=0, le=LARGEST)]
+Before = Annotated[int | None, Query(ge=0, le=LARGEST, description="Those before this one.")]
+Offset = Annotated[int, Query(ge=0, le=LARGEST, description="So many are passed over.")]
+Number = Annotated[int, Field(strict=True, ge=0, le=LARGEST)]
 _MOST_FIELDS: Final = 200_000
+_DIGITS: Final = len(str(LARGEST))
+
+
+class Failure(BaseModel):
+    """An error, as the API tells it."""
+
+    error: str = Field(description="What happened, and where.")
+    hint: str = Field(description="What to do; may be empty.")
+
+
+FAILURES: Final[dict[int | str, dict[str, Any]]] = {
+    status: {"model": Failure, "description": told}
+    for status, told in {
+        400: "The server does not answer to that host, or what was sent is no JSON.",
+        401: "You are not signed in.",
+        403: "You may not, or the request came from another site.",
+        404: "There is no such.",
+        409: "It is not what you saw any more, or a run holds the lease.",
+        411: "The request does not say how long it is.",
+        413: "The request is too large.",
+        422: "What you sent does not fit.",
+        503: "A database is away.",
+    }.items()
+}
+"""What any address may answer besides."""
 
 
 class Form(dict[str, list[str]]):
@@ -46,7 +77,8 @@ class Form(dict[str, list[str]]):
 
     def numbers(self, name: str) -> list[int]:
         """All values of a field that are numbers, each once."""
-        return [int(text) for text in dict.fromkeys(self.get(name, [])) if text.isdecimal()]
+        texts = dict.fromkeys(self.get(name, []))
+        return [int(text) for text in texts if text.isdecimal() and len(text) <= _DIGITS]
 
     def given(self, *names: str) -> dict[str, str]:
         """Those of these fields that are not empty."""

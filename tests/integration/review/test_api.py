@@ -15,6 +15,7 @@ from syncline.cli.app import app as commands
 from syncline.project import Project
 from syncline.review.web.access import Access, User
 from syncline.review.web.app import make_app
+from syncline.review.web.asked import Asked
 from syncline.review.web.render import HERE
 from syncline.rule import HIDDEN
 from tests.browser.review_bench import ReviewBench, Serving
@@ -301,3 +302,56 @@ def test_the_address_of_the_app_makes_links(
     assert url in {one["url"] for one in client.get("/api/conflicts").json()["conflicts"]}
     monkeypatch.setenv("SYNCLINE_REVIEW_URL", "javascript:alert(1)")
     assert client.get("/api/conflicts/2").json()["url"] is None
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["conflicts/{}", "conflicts/{}/as", "conflicts/{}/rules", "conflicts/1?seen={}",
+     "dead-letters/{}", "dead-letters?offset={}", "audit?before={}", "conflicts?page={}"],
+)  # fmt: skip
+def test_a_number_that_no_store_holds_is_refused_and_not_a_failure(
+    path: str, client: httpx.Client
+) -> None:
+    """Whether it comes from a program or from a page's address; 2^63 is one too many."""
+    for number in (2**63, 10**30):
+        for start in ("/api/", "/"):
+            answer = client.get(start + path.format(number))
+            assert answer.status_code in {200, 404, 422}, answer.text
+    largest = client.get("/api/" + path.format(2**63 - 1))
+    assert largest.status_code in {200, 404, 422}, largest.text
+
+
+def test_a_body_with_what_is_no_number_of_a_record_is_refused(client: httpx.Client) -> None:
+    """A truth value is not taken for the number 0 or 1."""
+    for ids in ([False], [-1], [2**63], ["1"]):
+        for path in ("conflicts/bulk/undo", "dead-letters/drop"):
+            assert client.post(f"/api/{path}", json={"ids": ids}).status_code == 422
+    form = {"id": ["9" * 5_000], "scope": "", "take": "source"}
+    page = client.post("/api/conflicts/bulk/preview", data=form, headers={"accept": "text/html"})
+    assert page.status_code in {200, 303}
+
+
+def test_every_error_is_in_the_document_with_the_shape_that_it_has(
+    document: dict[str, Any], client: httpx.Client
+) -> None:
+    """FastAPI would document another shape for what does not fit; 405 tells the methods."""
+    openapi = document["openapi"]
+    assert openapi["components"]["schemas"]["Failure"]["required"] == ["error", "hint"]
+    for path, methods in openapi["paths"].items():
+        for told in methods.values():
+            shape = told["responses"]["422"]["content"]["application/json"]["schema"]
+            assert shape == {"$ref": "#/components/schemas/Failure"}, path
+            assert {"401", "403", "404", "409", "503"} <= told["responses"].keys()
+    refused = client.get("/api/conflicts/bulk/undo")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
+    assert refused.json().keys() == {"error", "hint"}
+
+
+def test_the_words_that_a_filter_takes_are_in_the_document(document: dict[str, Any]) -> None:
+    """And each of them is taken."""
+    parameters = document["openapi"]["paths"]["/api/conflicts"]["get"]["parameters"]
+    words = {one["name"]: one["schema"].get("enum") for one in parameters}
+    assert "refused" in words["kind"]
+    for name in ("kind", "state", "age"):
+        for word in words[name]:
+            Asked(**{name: word or getattr(Asked(), name)}).filter  # noqa: B018 - raises if unknown
