@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import mimetypes
 import re
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -157,7 +157,7 @@ def _failures(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        found = [f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in error.errors()]
+        found = [f"{_where(one['loc'])}: {one['msg']}" for one in error.errors()]
         return _told(request, 422, "; ".join(found), "")
 
     @app.exception_handler(Exception)
@@ -167,6 +167,11 @@ def _failures(app: FastAPI) -> None:
         )
 
     _ = (known, http, invalid, unknown)
+
+
+def _where(place: Sequence[int | str]) -> str:
+    """The field by its path; `body` where it is all that was sent."""
+    return ".".join(map(str, place[1:] or place))
 
 
 def _status(error: SynclineError) -> int:

@@ -331,6 +331,12 @@ def test_a_body_with_what_is_no_number_of_a_record_is_refused(client: httpx.Clie
     assert page.status_code in {200, 303}
 
 
+def test_a_request_without_its_body_is_told_so(client: httpx.Client) -> None:
+    """The error names what is missing, and not an empty field."""
+    answer = client.post("/api/dead-letters/1/mend")
+    assert (answer.status_code, answer.json()["error"]) == (422, "body: Field required")
+
+
 def test_every_error_is_in_the_document_with_the_shape_that_it_has(
     document: dict[str, Any], client: httpx.Client
 ) -> None:
