@@ -70,7 +70,7 @@ def grouped(tmp_path: Path) -> Iterator[tuple[ReviewBench, Serving]]:
     """A conflict over email and phone, which go together."""
     bench = ReviewBench(tmp_path / "groups", 3, MAPPING_OF_GROUP)
     bench.collide(1)
-    served = Serving(bench.project, write_after=60)
+    served = Serving(bench.project, write_after=3600)
     yield bench, served
     served.stop()
 
@@ -106,7 +106,7 @@ def test_a_draft_is_there_after_the_server_was_started_again(
 ) -> None:
     """Refused, restarted, found in the list, filled in, and discarded."""
     bench.collide(2)
-    first = serve(write_after=60)
+    first = serve(write_after=3600)
     page = sign_in(first, "/conflicts/1")
     page.locator('input[name="note"]').fill("long thought about")
     page.locator('textarea[name="text.phone"]').fill("+39 09 1")
@@ -116,7 +116,7 @@ def test_a_draft_is_there_after_the_server_was_started_again(
     expect(page.get_by_role("alert")).to_contain_text("kept as a draft")
     page.goto("about:blank")
     first.stop()
-    second = serve(write_after=60)
+    second = serve(write_after=3600)
     page = sign_in(second)
     page.get_by_role("link", name="conflict 1").click()
     expect(page.locator('input[name="note"]')).to_have_value("long thought about")

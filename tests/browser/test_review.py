@@ -30,7 +30,7 @@ def test_keys_go_through_the_list_one_decision_after_the_other(
 ) -> None:
     """After `t` or `m` the cursor is on the next open one; `u` takes back; `k` goes up."""
     bench.collide(1, 2, 3)
-    page = sign_in(serve(write_after=60))
+    page = sign_in(serve(write_after=3600))
     expect(page.locator("#rows tr")).to_have_count(3)
     page.keyboard.press("j")
     here = page.locator("#rows tr.here")
@@ -72,7 +72,7 @@ def test_a_decision_does_not_wait_for_the_two_sides_to_be_shown(
 ) -> None:
     """Keys may come faster than the pane beside the list; no decision is held up or dropped."""
     bench.collide(1, 2)
-    page = sign_in(serve(write_after=60))
+    page = sign_in(serve(write_after=3600))
     held: list[Route] = []
     page.route("**/api/conflicts/2", lambda route: held.append(route))  # noqa: PLW0108 - it wants a function
     page.keyboard.press("j")
@@ -129,7 +129,7 @@ def test_many_are_decided_at_once_after_a_preview_and_undone(
 ) -> None:
     """By selection, then by filter; the preview says what would be written, undo takes all back."""
     bench.collide(1, 2, 3, 4, 5)
-    served = serve(write_after=60)
+    served = serve(write_after=3600)
     page = sign_in(served)
     page.keyboard.press("j")
     page.keyboard.press("x")
@@ -182,7 +182,7 @@ def test_a_target_edited_before_the_writing_makes_the_decision_stale(
 ) -> None:
     """f30: the decision is not written over what its maker never saw; it is shown again."""
     bench.collide(7)
-    served = serve(write_after=60)
+    served = serve(write_after=3600)
     page = sign_in(served, "/conflicts/1")
     page.keyboard.press("s")
     expect(page.locator("h1")).to_contain_text("decided")
@@ -198,7 +198,7 @@ def test_two_reviewers_see_each_other_and_only_the_first_decides(
 ) -> None:
     """What one decides appears at the other without a reload; the second decision is a draft."""
     bench.collide(1, 2)
-    served = serve(write_after=60, proxy=Proxy("X-User", default="reviewer"))
+    served = serve(write_after=3600, proxy=Proxy("X-User", default="reviewer"))
     ann, bob = (sign_in(served, extra_http_headers={"X-User": name}) for name in ("ann", "bob"))
     expect(bob.locator("#rows tr")).to_have_count(2)
     bob.goto(f"{served.url}/conflicts/2")
@@ -228,7 +228,7 @@ def test_a_page_that_was_hidden_catches_up_when_it_is_seen(
 ) -> None:
     """It listens only while it is seen: many open tabs do not use up a browser's connections."""
     bench.collide(1)
-    page = sign_in(serve(write_after=60))
+    page = sign_in(serve(write_after=3600))
     state(page, 1, "open")
     hide = (
         "hidden => {"
@@ -319,7 +319,7 @@ def test_it_works_without_script(bench: ReviewBench, serve: Serve, sign_in: Open
     has a page's address.
     """
     bench.collide(1, 2)
-    served = serve(write_after=60)
+    served = serve(write_after=3600)
     page = sign_in(served, "/conflicts?mapping=customers", java_script_enabled=False)
     page.locator("#scope").select_option("filter")
     page.locator('#bulk button[value="target"]').click()

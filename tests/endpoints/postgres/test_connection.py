@@ -119,7 +119,7 @@ def test_bad_connections_are_told_apart_and_hide_the_password(postgres_url: str)
         (f"postgresql://{user}:canary-secret@{host}:{port}/no_such_database", InputError),
     ]
     for url, error in cases:
-        endpoint = PostgresEndpoint(url, connect_timeout=3)
+        endpoint = PostgresEndpoint(url, connect_timeout=60)
         with pytest.raises(error) as raised:
             endpoint.version()
         assert "canary" not in str(raised.value) + raised.value.hint + repr(endpoint)
@@ -134,7 +134,7 @@ def test_a_statement_timeout_is_unreachable(
     """A statement past its time raises Unreachable; a stream is not such a statement."""
     database.execute("CREATE TABLE t (id bigint PRIMARY KEY)")
     database.execute("INSERT INTO t VALUES (1)")
-    endpoint = PostgresEndpoint(postgres_url, statement_timeout=2)
+    endpoint = PostgresEndpoint(postgres_url, statement_timeout=4)
     spec = target(endpoint, "t", {"id": "bigint"}, {})
     with psycopg.connect(postgres_url) as other, endpoint.begin(spec) as tx:
         current = seen(tx, pa.table({"id": ints(1)}))

@@ -29,7 +29,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> ReviewBench:
 @pytest.fixture(scope="module")
 def serving(bench: ReviewBench) -> Iterator[Serving]:
     """The app, where decisions are written after a minute: they can be undone."""
-    served = Serving(bench.project, write_after=60, api_token=TOKEN)
+    served = Serving(bench.project, write_after=3600, api_token=TOKEN)
     yield served
     served.stop()
 

@@ -193,7 +193,7 @@ def test_every_address_of_the_api_is_in_its_reference(client: httpx.Client) -> N
 @pytest.fixture(scope="module")
 def proxied(bench: ReviewBench) -> Iterator[Serving]:
     served = Serving(
-        bench.project, write_after=60, proxy=Proxy("X-Forwarded-User", "X-Forwarded-Groups")
+        bench.project, write_after=3600, proxy=Proxy("X-Forwarded-User", "X-Forwarded-Groups")
     )
     yield served
     served.stop()

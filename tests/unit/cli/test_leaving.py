@@ -20,7 +20,7 @@ def say(*words: str, cwd: Path, first: str = "") -> subprocess.CompletedProcess[
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=170,
         check=False,
     )
 
@@ -49,7 +49,7 @@ def test_a_reader_that_left_is_no_fault_of_ours(tmp_path: Path) -> None:
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=170,
         check=False,
     )
     assert "Traceback" not in done.stderr

@@ -105,7 +105,7 @@ def test_repair_does_as_it_is_told(answer: str, code: int, left: str, synced: Pl
     ran = subprocess.run(
         [sys.executable, "-m", "syncline", "repair", "customers"],
         env=os.environ | {"PYTHONPATH": str(Path(syncline.__file__).parents[1])},
-        stdin=terminal, capture_output=True, check=False, text=True, timeout=60,
+        stdin=terminal, capture_output=True, check=False, text=True, timeout=170,
     )  # fmt: skip
     os.close(person)
     os.close(terminal)
