@@ -50,6 +50,8 @@ TERMINAL = (
 )
 """What the terminal of whoever runs the tests wants; nothing that they start is shown there."""
 
+LOOPBACK = "127.0.0.1,localhost"
+
 NewDatabase = Callable[[str], str]
 """Gives the URL of a new, empty database of a kind: postgres, mariadb, sqlite, mongo, or a MongoDB
 that has change streams."""
@@ -143,6 +145,9 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in TERMINAL:
         os.environ.pop(name, None)
+    for name in ("no_proxy", "NO_PROXY"):  # what is asked here is of this machine
+        given = os.environ.get(name)
+        os.environ[name] = f"{given},{LOOPBACK}" if given else LOOPBACK
     named = os.environ.get("SYNCLINE_REQUIRE", "").replace(",", " ").split()
     known = {*KINDS, BROWSER}
     if unknown := sorted(set(named) - known):

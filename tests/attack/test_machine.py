@@ -337,7 +337,7 @@ def test_the_machine_on_sqlite(make: Make) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     ("watermark", "target"),
     [
