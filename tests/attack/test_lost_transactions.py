@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.attack.conftest import Hands, Make, in_step
 from tests.attack.writers import NUMBERS
@@ -135,6 +136,54 @@ def test_f18_a_transaction_that_can_not_be_serialized_is_tried_again_whole(
         "select last_value from losses" if kind == "postgres" else "select nextval(losses)"
     )
     assert losses > 3, "nothing was lost"
+    assert (done.mode, done.updated, done.inserted, done.conflicts) == ("delta", 15, 1, 0)
+    assert in_step(bench)
+    again = bench.run(mode="full")
+    assert (again.inserted, again.updated, again.conflicts) == (0, 0, 0)
+
+
+AT_COMMIT = [
+    "create sequence losses",
+    (
+        "create function lose() returns trigger language plpgsql as $$ begin"
+        " if nextval('losses') <= 3 then raise exception 'could not serialize access during %',"
+        " current_query() using errcode = '40001'; end if; return new; end $$"
+    ),
+    (
+        "create function defer() returns trigger language plpgsql as"
+        " $$ begin set constraints loses deferred; return null; end $$"
+    ),
+    (
+        "create constraint trigger loses after update on {table} deferrable"
+        " for each row execute function lose()"
+    ),
+    "create trigger defers before update on {table} for each statement execute function defer()",
+]
+"""A run has its constraints asked at once; who defers one again behind its back has it asked last.
+"""
+
+
+@pytest.mark.parametrize(
+    "rest", ["conflicts: {detect: none}\n", "conflicts: manual\n"], ids=["plain", "ledger"]
+)
+@pytest.mark.parametrize("table", ["people_copy", "syncline_state"])
+def test_f18_a_commit_that_can_not_be_serialized_is_tried_again_whole(
+    table: str, rest: str, make: Make
+) -> None:
+    """The server refuses the COMMIT itself: that is no lost answer, nothing of it landed, and all
+    of it is written again, once.
+    """
+    bench = make("sqlite", "postgres", count=30, rest=rest)
+    bench.run()
+    for key in range(10, 25):
+        bench.source.edit(key, name=f"Edited {key}", updated_at=now())
+    bench.source.put(person(100, updated_at=now()))
+    for statement in AT_COMMIT:
+        bench.target.sql(statement.format(table=table))
+    with capture_logs() as said:
+        done = bench.run()
+    reasons = [line["reason"] for line in said if line["event"] == "lost; trying again"]
+    assert any("during COMMIT" in reason for reason in reasons)
     assert (done.mode, done.updated, done.inserted, done.conflicts) == ("delta", 15, 1, 0)
     assert in_step(bench)
     again = bench.run(mode="full")
