@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import duckdb
 import numpy as np
@@ -82,9 +82,13 @@ class Held:
         return _number(self._db, "select count(*) from source anti join target using (k, h)")
 
     def _keys(self, query: str) -> Iterator[pa.Array[Any]]:
-        rows = self._db.sql(query).to_arrow_table()
-        for start in range(0, rows.num_rows, PAGE):
-            yield arrow.one_chunk(rows.column("k").slice(start, PAGE))
+        reading = self._db.cursor()
+        try:
+            for page in cast("Any", reading.sql(query)).to_arrow_reader(PAGE):
+                if page.num_rows:
+                    yield page.column("k")
+        finally:
+            reading.close()
 
 
 @contextmanager

@@ -10,8 +10,9 @@ no scan, if everything gone by the checkpoint was settled with it; the probe is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,9 +22,10 @@ import structlog
 from syncline import arrow, sides
 from syncline.baseline import SOURCE_GONE, decode_key
 from syncline.batch import Batch, Shape, gone_batch
-from syncline.digests import PAGE, held
+from syncline.digests import held
 from syncline.endpoints.base import ROW, Guarantee, Transaction
 from syncline.guard import check_deletes
+from syncline.keys import PAGE, Keys
 from syncline.settle import Outcome, Terms, settle
 
 if TYPE_CHECKING:
@@ -36,15 +38,11 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger("syncline")
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """The records that are gone from the source, in batches, and how many records were known."""
+    """The records that are gone from the source, in batches; how many, and how many were known."""
 
-    batches: tuple[Batch, ...]
+    batches: Iterable[Batch]
+    count: int
     known: int
-
-    @property
-    def count(self) -> int:
-        """How many are gone."""
-        return sum(batch.rows for batch in self.batches)
 
 
 def reconcile(syncing: Syncing) -> None:
@@ -57,7 +55,8 @@ def reconcile(syncing: Syncing) -> None:
     else:
         found = told(syncing.run, syncing.terms, syncing.gone)
     check_deletes(syncing.run, found.count, found.known, syncing.options.allow)
-    for batch in (*found.batches, *_never_settled(syncing)):
+    never_settled = list(_never_settled(syncing))
+    for batch in chain(found.batches, never_settled):
         syncing.transact(lambda tx, batch=batch: _settle(tx, batch, syncing))
         syncing.patience.progressed()  # what was deleted is not looked for again
 
@@ -69,7 +68,12 @@ def told_by(guarantee: Guarantee, document: Document) -> bool:
     )
 
 
-def told(run: Opened, terms: Terms, keys: Sequence[pa.Array[Any]]) -> Gone:
+def no_keys(run: Opened) -> Keys:
+    """Room for the keys of the mapping's ledger, as `told` wants them."""
+    return Keys(run.spec.ledger_key.arrow)
+
+
+def told(run: Opened, terms: Terms, keys: Keys) -> Gone:
     """Those of the keys, and of what waits, that are of records of ours and proven to be gone;
     writes nothing.
 
@@ -77,23 +81,18 @@ def told(run: Opened, terms: Terms, keys: Sequence[pa.Array[Any]]) -> Gone:
     records known only so many are counted as tell whether the guard holds.
     """
     if not tells(run):
-        return Gone((), 0)
-    batches: list[Batch] = []
-    kind = run.spec.ledger_key.arrow
+        return Gone((), 0, 0)
+    proven = _Proven(run, terms.shape)
     with run.target.begin(run.spec, write=False) as tx:
-        several = [each.cast(kind) for each in (*keys, _waiting(run, tx, terms))]
-        alone = arrow.one_chunk(pa.chunked_array(several)).unique()
-        for start in range(0, len(alone), PAGE):
-            ours = _ours(run, tx, alone.slice(start, PAGE))
-            if len(ours) and (batch := _proven(run, terms.shape, ours)) is not None:
-                batches.append(batch)
-        gone = sum(batch.rows for batch in batches)
+        keys.add(_waiting(run, tx, terms))
+        for page in keys.pages():
+            proven.prove(_ours(run, tx, page))
         known = 0
-        for rows in sides.known_keys(tx, run) if gone else ():
+        for rows in sides.known_keys(tx, run) if proven.count else ():
             known += rows.num_rows
-            if known > gone and run.mapping.deletes.guard * known >= gone:
+            if known > proven.count and run.mapping.deletes.guard * known >= proven.count:
                 break
-    return Gone(tuple(batches), known)
+    return Gone(proven, proven.count, known)
 
 
 def _waiting(run: Opened, tx: Transaction, terms: Terms) -> pa.Array[Any]:
@@ -119,7 +118,8 @@ def _ours(run: Opened, tx: Transaction, keys: pa.Array[Any]) -> pa.Array[Any]:
 def find(run: Opened, shape: Shape) -> Gone:
     """The records that came from the source and that it has no more, proven; writes nothing."""
     if not tells(run):
-        return Gone((), 0)
+        return Gone((), 0, 0)
+    missing, proven = no_keys(run), _Proven(run, shape)
     with (
         run.target.begin(run.spec, write=False) as tx,
         held(
@@ -130,12 +130,15 @@ def find(run: Opened, shape: Shape) -> Gone:
         ) as both,
     ):
         log.debug("keys compared", travelled=both.travelled, ours=both.target, theirs=both.source)
-        missing, known = list(both.missing_at_source()), both.target
-    proven = [_proven(run, shape, keys) for keys in missing]
-    now = run.source.describe(run.read.table) if missing else None
+        for keys in both.missing_at_source():
+            missing.add(keys)
+        known = both.target
+    for keys in missing.pages():
+        proven.prove(keys)
+    now = run.source.describe(run.read.table) if proven.count else None
     if now is not None and now.hides_rows:  # a policy that came after the run began
-        return Gone((), known)
-    return Gone(tuple(batch for batch in proven if batch is not None), known)
+        return Gone((), 0, known)
+    return Gone(proven, proven.count, known)
 
 
 def _never_settled(syncing: Syncing) -> Iterator[Batch]:
@@ -176,6 +179,36 @@ def possible(run: Opened, keys: pa.Array[Any]) -> pa.Array[Any]:
     bound = 1 << (kind.bit_width - 1)
     numbers = arrow.numbers(keys)
     return arrow.keep(keys, (numbers >= -bound) & (numbers < bound))
+
+
+class _Proven:
+    """Batches of records that are proven to be gone. Few are kept; many are proven once more as
+    they are asked for: memory does not grow with their number.
+    """
+
+    def __init__(self, run: Opened, shape: Shape) -> None:
+        self._run, self._shape = run, shape
+        self._keys = no_keys(run)
+        self._batches: list[Batch] = []
+        self.count = 0
+
+    def prove(self, keys: pa.Array[Any]) -> None:
+        """Add those of the keys whose records a probe does not find; none is asked about twice."""
+        batch = _proven(self._run, self._shape, keys) if len(keys) else None
+        if batch is None:
+            return
+        self.count += batch.rows
+        self._keys.add(batch.ledger_keys)
+        self._batches = [] if self._keys.on_disk else [*self._batches, batch]
+
+    def __iter__(self) -> Iterator[Batch]:
+        if not self._keys.on_disk:
+            yield from self._batches
+            return
+        for page in self._keys.pages():
+            batch = _proven(self._run, self._shape, page)
+            if batch is not None:
+                yield batch
 
 
 def _settle(tx: Transaction, batch: Batch, syncing: Syncing) -> Outcome:

@@ -18,6 +18,7 @@ from syncline.classify import Effect, FieldEffect, Presence
 from syncline.endpoints.base import ROW, Mode, SourceBatch
 from syncline.errors import CheckpointVoid, GuardStopped, InputError
 from syncline.guard import check_deletes, check_drift, check_lookups
+from syncline.keys import Keys
 from syncline.ledger import Document
 from syncline.pulse import Watch
 from syncline.read import page, pages
@@ -112,7 +113,7 @@ def plan(
 
 def _read(
     run: Opened, terms: Terms, document: Document, mode: Mode, report: PlanReport, limit: int
-) -> list[pa.Array[Any]] | None:
+) -> Keys | None:
     """Judge what the run would read. Gives the keys that the read itself says are gone, if it tells
     them all.
     """
@@ -126,13 +127,14 @@ def _read(
         report.guarantee, report.why = read.guarantee.level, read.guarantee.why
         if mode == "delta":
             check_lookups(document, mapper.lookup_digests)
-        told: list[pa.Array[Any]] = []
+        told = gone.no_keys(run)
         for one in pages(
             read.batches(), mapper, terms.shape, run.source_key, sees_gone=run.sees_gone
         ):
             report.read += one.read
             _judge(run, terms, one.batch, report, limit)
-            told += [one.gone] if one.gone is not None else []
+            if one.gone is not None:
+                told.add(one.gone)
         return told if mode == "delta" and gone.told_by(read.guarantee, document) else None
 
 
@@ -141,7 +143,7 @@ def _gone(
     terms: Terms,
     report: PlanReport,
     limit: int,
-    told: list[pa.Array[Any]] | None,
+    told: Keys | None,
 ) -> None:
     """What would be deleted, or contested, because the source has it no more."""
     if report.mode == "delta" and run.mapping.deletes.reconcile != "always":

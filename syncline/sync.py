@@ -8,9 +8,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-import pyarrow as pa
 import structlog
 
 from syncline import decide, drift, evolve, gone, holds, ledger
@@ -24,6 +23,7 @@ from syncline.guard import (
     check_queue_share,
     letter_limit,
 )
+from syncline.keys import Keys
 from syncline.ledger import Checkpoint, Document, Lease, Unfinished
 from syncline.progress import Busy
 from syncline.pulse import Watch
@@ -101,7 +101,7 @@ class Syncing:
         self.waited: set[str] = set()  # what is tried again counts as one conflict
         self.letters: set[str] = set()
         self.guarantee = ""
-        self.gone: list[pa.Array[Any]] | None = None
+        self.gone: Keys | None = None
         """The ledger keys that a delta told are gone; None where keys are to be compared."""
         self.reconciled = False
         self.patience = Patience(run_.retry_seconds, run_.gates)
@@ -209,7 +209,7 @@ class Syncing:
         ) as read:
             self.guarantee = read.guarantee.level
             tells = mode == "delta" and gone.told_by(read.guarantee, self.document)
-            self.gone = [] if tells else None
+            self.gone = gone.no_keys(self.run) if tells else None
             if mode != "full":
                 self._settle_pages(read, full=False)
                 return read.horizon
@@ -269,7 +269,7 @@ class Syncing:
                 look=None if fresh else self.run.looks(shape),
             ):
                 if page.gone is not None and self.gone is not None:
-                    self.gone.append(page.gone)
+                    self.gone.add(page.gone)
                 if page.read:
                     self._settle_page(page, full=full, fresh=fresh)
                 if self.options.cancelled is not None and self.options.cancelled():

@@ -15,7 +15,7 @@ from bson import ObjectId
 from pymongo import monitoring
 from structlog.testing import capture_logs
 
-from syncline import checkpoint
+from syncline import checkpoint, keys
 from syncline.conflict import Kind
 from syncline.errors import GuardStopped
 from syncline.plan import plan
@@ -320,3 +320,51 @@ def test_a_mapping_can_still_go_by_a_cursor(make: Make) -> None:
     assert bench.run().guarantee == "bounded"
     bench.write(rest="delta: {by: stream}\n" + MERGE)
     assert (bench.run().mode, bench.run().mode) == ("full", "delta")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("most", [3, 500_000], ids=["on disk", "in memory"])
+def test_keys_that_go_and_come_within_one_delta_end_as_they_are_last(
+    most: int, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deleted and inserted again, inserted and deleted, and both more than once, in events far
+    apart, beside more deletes than memory is to hold: each is told once, and none falls between.
+    """
+    monkeypatch.setattr(keys, "MOST", most)
+    monkeypatch.setattr(keys, "PAGE", 4)
+    bench = make("stream", count=60, rest="deletes: {mode: mirror, guard: 40%}\n" + MERGE)
+    bench.run()
+    source = bench.source
+    source.remove(1, 2, 3)
+    source.put(person(100), person(101))
+    source.remove(*range(10, 25))
+    source.put(person(1, name="came back"), person(2, name="came back, to go"))
+    source.remove(2, 100)
+    source.put(person(100, name="new again"))
+    source.remove(101, 100)
+    source.put(person(3, name="came back last"))
+    report = plan(bench.project, "people")
+    done = bench.run(batch_size=5)
+    assert (done.mode, done.deleted) == ("delta", 16)
+    assert report.counts["delete"] == 16
+    assert in_step(bench)
+    assert (bench.run().read, bench.run(mode="full").deleted) == (0, 0)
+
+
+@pytest.mark.slow
+def test_deletes_above_the_guard_are_counted_once_on_disk_too(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is told twice, in batches far apart, is one record: the guard speaks of records."""
+    monkeypatch.setattr(keys, "MOST", 3)
+    bench = make("stream", count=50, rest=MIRROR + MERGE)
+    bench.run()
+    for _ in range(2):
+        bench.source.remove(*range(12))
+        bench.source.put(*(person(key) for key in range(12)))
+    bench.source.remove(*range(12))
+    with pytest.raises(GuardStopped, match="12 of 50"):
+        bench.run(batch_size=5)
+    assert bench.target.rows().keys() == set(range(50))
+    assert bench.run(allow=frozenset({"deletes"})).deleted == 12
+    assert in_step(bench)
