@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
@@ -105,6 +105,10 @@ class Cancelled(SynclineError):
     """
 
 
+DELTA_ROWS: Final = 30_000
+"""The most records in a batch of a delta whose target is looked at while it is written."""
+
+
 @dataclass(frozen=True, slots=True)
 class Opened:
     """A mapping with both databases open.
@@ -148,6 +152,15 @@ class Opened:
         bound = bind(self.mapping, source=source, target=target, project=self.project)
         run = _complete(self.project, self.mapping, bound, source, target, self.read.batch_rows)
         return replace(run, evolved=self.evolved)
+
+    def reads(self, mode: Mode) -> ReadSpec:
+        """What a run of that mode reads.
+
+        The sooner a delta has its first batch, the sooner the target works too.
+        """
+        if mode != "delta" or not self.target.reads_while_written:
+            return self.read
+        return replace(self.read, batch_rows=min(self.read.batch_rows, DELTA_ROWS))
 
     def looks(self, shape: Shape) -> Look | None:
         """What looks at the target ahead of its writes; None where that can't be."""

@@ -201,7 +201,7 @@ class Syncing:
         )
         unfinished = self.unfinished if mode == "full" else None
         after, until = (unfinished.after, unfinished.until) if unfinished else (None, None)
-        spec, window = self.run.read, self.options.window
+        spec, window = self.run.reads(mode), self.options.window
         # Before it, not beside it: a second reader of SQLite waits for a writer who waits for us.
         drift.check_source(self.run)
         with self.run.source.read(

@@ -37,7 +37,9 @@ def _leave(code: object) -> None:
     import sys
     import threading
 
-    if not isinstance(code, int | None) or threading.active_count() > 1:
+    # A daemon, such as the one that watches for silent servers, is waited for by nobody.
+    waited_for = [each for each in threading.enumerate() if not each.daemon]
+    if not isinstance(code, int | None) or len(waited_for) > 1:
         return
     atexit._run_exitfuncs()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - there is no public name
     try:

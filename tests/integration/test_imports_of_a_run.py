@@ -71,7 +71,10 @@ def urls(new_database: NewDatabase) -> dict[str, str]:
             "{detect: none}",
             {"pandas", "polars", "dagster", "fastapi", "pymongo", "psycopg", "rich"},
         ),
-        ("{strategy: merge}", {"pandas", "dagster", "fastapi", "pymongo", "psycopg", "rich"}),
+        (
+            "{strategy: merge}",
+            {"pandas", "polars", "dagster", "fastapi", "pymongo", "psycopg", "rich"},
+        ),
     ],
 )
 def test_a_run_imports_no_heavy_package_that_it_does_not_use(

@@ -63,3 +63,15 @@ def test_a_thread_at_work_is_waited_for(tmp_path: Path) -> None:
         "threading.Thread(target=lambda: (main.join(), print('done', flush=True))).start()\n"
     )
     assert say("--version", cwd=tmp_path, first=begun).stdout.splitlines()[-1] == "done"
+
+
+def test_a_thread_that_nobody_waits_for_does_not_keep_the_process(tmp_path: Path) -> None:
+    """A daemon, such as what watches for silent servers: the heap is not taken apart for it."""
+    begun = (
+        "import sys, threading\n"
+        "threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+        "class Kept:\n"
+        "    def __del__(self): sys.stdout.write('taken apart')\n"
+        "kept = Kept()\n"
+    )
+    assert "taken apart" not in say("--version", cwd=tmp_path, first=begun).stdout
