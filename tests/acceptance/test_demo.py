@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,9 @@ OWN_LINE = "MY_OWN_URL=sqlite:///mine.db\n"
 
 @dataclass(frozen=True)
 class Told:
-    """A demo that was told in `project`: what it printed and how long it took."""
+    """A demo that was told in `project`: what it printed, and the seconds of a processor that it
+    and its workers took.
+    """
 
     project: Path
     printed: str
@@ -63,8 +65,13 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
 
 
 def _tell(project: Path) -> Told:
-    began = time.monotonic()
-    return Told(project, _demo(project), time.monotonic() - began)
+    before = _worked()
+    return Told(project, _demo(project), _worked() - before)
+
+
+def _worked() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _demo(project: Path, *options: str) -> str:
@@ -89,9 +96,11 @@ def _run(project: Path, *argv: str) -> str:
     return done.stdout
 
 
-def test_the_demo_takes_less_than_two_minutes(told: Told) -> None:
-    """Servers, data, syncs and conflicts, from nothing."""
-    assert told.seconds < 120
+def test_the_demo_works_for_less_than_two_minutes(told: Told) -> None:
+    """Servers, data, syncs and conflicts, from nothing; what else the machine does is not counted,
+    nor what the servers do.
+    """
+    assert 1 < told.seconds < 120
 
 
 def test_the_source_is_the_whole_data_set(told: Told) -> None:
