@@ -25,8 +25,11 @@ def alerts_list(
     from syncline.store import Store
 
     with Store.open(the_project().store_url) as store:
-        for message in store.outbox.listed(limit):
-            typer.echo(json.dumps(_row(message)) if as_json else _line(message))
+        messages = list(store.outbox.listed(limit))
+    for message in messages:
+        typer.echo(json.dumps(_row(message)) if as_json else _line(message))
+    if not messages and not as_json:
+        typer.echo("nothing was to be told")
 
 
 def alerts_test(*, as_json: JsonOption = False) -> None:

@@ -136,7 +136,9 @@ def tell(error: BaseException) -> None:
         text = "".join(traceback.format_exception(error))
         typer.echo(redacted(text), err=True)
     message, hint = str(error), getattr(error, "hint", "")
-    if not isinstance(error, SynclineError):
+    if isinstance(error, OSError) and error.filename is not None:
+        message = f"{error.filename}: {error.strerror}"  # a disk or a right, no fault of ours
+    elif not isinstance(error, SynclineError):
         message = f"{type(error).__name__}: {error}"
         hint = "this is a fault of syncline: run it again with --debug and report what it shows"
     first, *rest = redacted(message).splitlines() or [""]

@@ -123,7 +123,7 @@ def cursor_of(spec: ReadSpec, table: PgTable) -> str:
     if spec.cursor is None:
         raise InputError(
             f"{spec.table}: no cursor column is named",
-            hint="delta: {by: timestamp, cursor: COLUMN}",
+            hint="name one: delta: {cursor: COLUMN}; beside it `by: xmin` stays exact",
         )
     table.native(spec.cursor)
     return spec.cursor

@@ -30,8 +30,9 @@ def make(directory: Path) -> list[Path]:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
     except OSError as error:
-        message = f"{error.filename}: {error.strerror}"
-        raise InputError(message, hint="give a directory that you may write") from error
+        message = f"{error.filename or directory}: {error.strerror}"
+        hint = "give a directory that you may write, on a disk that has room"
+        raise InputError(message, hint=hint) from error
     return list(wanted)
 
 

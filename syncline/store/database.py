@@ -150,7 +150,14 @@ _FAILURES: Final = (
         InputError,
         "create the database, or mend SYNCLINE_STORE_URL",
         ("3D000",),
-        ("does not exist", "unable to open", "not a database"),
+        ("does not exist", "not a database"),
+    ),
+    _Failure(
+        InputError,
+        "make the file and its folder ones that you may write, or name another store: "
+        "SYNCLINE_STORE_URL",
+        (),
+        ("unable to open",),
     ),
     _Failure(
         Unreachable,

@@ -49,7 +49,7 @@ def finish(
     changed = connection.execute(update(runs).where(runs.c.run_id == run_id).values(ended))
     if changed.rowcount != 1:
         message = f"there is no run {run_id}"
-        raise InputError(message, hint="syncline status")
+        raise InputError(message, hint="syncline runs list")
 
 
 def known(connection: Connection, run_id: str) -> bool:
@@ -88,7 +88,7 @@ def one(connection: Connection, run_id: str) -> Run:
     row = connection.execute(select(runs).where(runs.c.run_id == run_id)).first()
     if row is None:
         message = f"there is no run {run_id}"
-        raise InputError(message, hint="syncline status")
+        raise InputError(message, hint="syncline runs list")
     return _run(row)
 
 

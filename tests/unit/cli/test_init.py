@@ -85,6 +85,16 @@ def test_the_next_command_can_be_pasted(cli: Any, tmp_path: Path) -> None:
     assert f"  cd '{made}'\n" in cli("init", made).stdout
 
 
+def test_a_file_that_can_not_be_written_is_told_as_what_it_is(place: Any, cli: Any) -> None:
+    """Its name and why, and not as a fault of syncline."""
+    (place.root / "mappings").rename(place.root / "elsewhere")
+    (place.root / "mappings").write_text("in the way")
+    said = cli("map", "source.customers", "target.people", "--name", "people")
+    assert said.exit_code == 1
+    assert f"error: {place.root / 'mappings'}" in said.stderr
+    assert "fault of syncline" not in said.stderr
+
+
 def test_what_is_there_is_left_as_it_is(cli: Any, tmp_path: Path) -> None:
     """One file in the way, and none is written; files that are not in the way stay."""
     (tmp_path / "hooks.py").write_text("mine")
