@@ -135,7 +135,7 @@ def _delta(source: Source, info: TableInfo) -> Iterator[str]:
     elif by == "timestamp" and cursor:
         yield f"delta: {{by: timestamp, cursor: {scalar(cursor)}}}  # each change must move it"
     else:
-        yield "# delta: {by: timestamp, cursor: updated_at}  # no such column: every run is full"
+        yield "# delta: {by: timestamp, cursor: updated_at}  # none tells time: each run is full"
 
 
 def _cursor(info: TableInfo) -> str | None:

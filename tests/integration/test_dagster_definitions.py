@@ -136,6 +136,18 @@ def test_code_of_a_description_stays_in_its_cell(text: str, shown: str) -> None:
     assert code(text) == shown
 
 
+def test_the_file_that_the_docs_give_a_new_project_defines_its_mappings(
+    bench: DagsterBench,
+) -> None:
+    """`definitions.py`, as the page on Dagster has it, where the project may be anywhere."""
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "dagster.md"
+    text = page.read_text().split("one file more, `definitions.py`:\n\n```python\n")[1]
+    bench.write("customers", CUSTOMERS)
+    (bench.root / "definitions.py").write_text(text.split("```")[0])
+    made = runpy.run_path(str(bench.root / "definitions.py"))
+    assert "customers" in specs(made["defs"])
+
+
 def test_a_missing_variable_is_told_and_harms_nothing(
     bench: DagsterBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
