@@ -47,7 +47,7 @@ def settled_late(bench: RecordBench, batch: Batch, look: Look, *edit: object) ->
 
 
 @looked_at
-def test_f08_an_edit_after_the_look_is_not_written_over(target: Endpoint) -> None:
+def test_f47_an_edit_after_the_look_is_not_written_over(target: Endpoint) -> None:
     """Both sides moved, the target's after it was looked at: a conflict, as if it was before."""
     bench = RecordBench(target, "manual")
     bench.sync({1: ANN, 2: ANN})
@@ -59,7 +59,7 @@ def test_f08_an_edit_after_the_look_is_not_written_over(target: Endpoint) -> Non
 
 
 @looked_at
-def test_f08_a_record_edited_after_the_look_is_not_deleted(target: Endpoint) -> None:
+def test_f47_a_record_edited_after_the_look_is_not_deleted(target: Endpoint) -> None:
     """It is gone from the source, and the target's users still work on it."""
     bench = RecordBench(target, "manual")
     bench.sync({1: ANN})
@@ -69,7 +69,7 @@ def test_f08_a_record_edited_after_the_look_is_not_deleted(target: Endpoint) -> 
 
 
 @looked_at
-def test_f08_a_record_deleted_after_the_look_does_not_come_back(target: Endpoint) -> None:
+def test_f47_a_record_deleted_after_the_look_does_not_come_back(target: Endpoint) -> None:
     """The source changed it, the target's users deleted it: a conflict."""
     bench = RecordBench(target, "manual")
     bench.sync({1: ANN})
@@ -154,7 +154,7 @@ def test_a_target_that_gives_no_second_session_is_looked_at_by_the_transaction(
 
 
 @pytest.mark.parametrize("make", [("sqlite", "postgres")], indirect=True)
-def test_f08_edits_beside_a_delta_are_never_lost(make: Make) -> None:
+def test_f47_edits_beside_a_delta_are_never_lost(make: Make) -> None:
     """People edit the target's records just before each batch is written: every edit stays."""
     bench = make(12, rest="conflicts: {strategy: manual}\nbatch_size: 2\n")
     bench.run()
