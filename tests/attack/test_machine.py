@@ -347,4 +347,4 @@ def test_the_machine_on_sqlite(make: Make) -> None:
 )  # fmt: skip
 def test_the_machine_on_every_database(watermark: str, target: str, make: Make) -> None:
     """The same on servers, with transactions that commit late where the source has them."""
-    drive(lambda: make(watermark, target, rest=REST, fields="  name: name\n"), examples=12, kills=4)
+    drive(lambda: make(watermark, target, rest=REST, fields="  name: name\n"), examples=8, kills=3)
