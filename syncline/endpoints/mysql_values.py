@@ -38,6 +38,7 @@ _DECIMAL_SCALE: Final = 30
 _SHORT: Final = 255
 """The longest text or bytes kept in the row; longer ones are LONGTEXT and LONGBLOB."""
 _YEARS: Final = range(1901, 2156)
+_NOT_FINITE: Final = "is NaN or infinite, which MySQL and MariaDB can't hold"
 
 
 def parts(native: str) -> tuple[str, str, str]:
@@ -165,7 +166,7 @@ def bound(wanted: Field, array: Array) -> Bound:
     result = bind_values(wanted, array)
     name = wanted.type.name
     if name in {"real", "double"}:
-        result.refuse(not_finite(array), "is NaN or infinite, which MySQL and MariaDB can't hold")
+        result.refuse(not_finite(array), _NOT_FINITE)
     elif name == "decimal":
         _bind_decimals(wanted, result)
     elif name == "text":
@@ -181,6 +182,9 @@ def bound(wanted: Field, array: Array) -> Bound:
         _check(result, lambda v: v != 0 and v not in _YEARS, "is no year from 1901 to 2155")
     if kind in _TIMES and not result.refused:
         _check_fraction(kind, inside, wanted, result)
+    for row, reason in result.refused.items():
+        if reason == _NOT_FINITE:  # no statement can say it: a key of it is nobody's
+            result.values[row] = None
     return result
 
 
@@ -202,6 +206,7 @@ def _check_fraction(kind: str, inside: str, wanted: Field, result: Bound) -> Non
 def _bind_decimals(wanted: Field, result: Bound) -> None:
     if wanted.type.is_unbounded_decimal:
         result.values = [None if v is None else Decimal(v) for v in result.values]
+        _check(result, lambda v: not v.is_finite(), _NOT_FINITE)
     kind, inside, _ = parts(wanted.column.native)
     if kind != "decimal":
         return

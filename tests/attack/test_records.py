@@ -50,6 +50,32 @@ def test_f59_two_source_records_of_one_target_key(size: int, rest: str, make: Ma
     assert all("another key could be the same record" in each.error for each in letters(bench))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("rest", ["", LEDGER], ids=["plain", "ledger"])
+@pytest.mark.parametrize(("kind", "odd"), [("numeric", 1), ("double precision", 3)])
+def test_f25_a_key_that_no_statement_of_the_target_can_say_is_a_dead_letter(
+    kind: str, odd: int, rest: str, make: Make
+) -> None:
+    """NaN and the infinities are keys on PostgreSQL, and no numbers on MariaDB: the others land,
+    and one that goes again leaves nothing behind.
+    """
+    bench = make("xmin", "mariadb", rest=rest)
+    bench.source.sql("drop table people")
+    bench.source.sql(f"create table people (id {kind} primary key, name text)")
+    keys = ["1", "2.5", *["NaN", "Infinity", "-Infinity"][:odd]]
+    for key in keys:
+        bench.source.sql(f"insert into people values ('{key}', 'key {key}')")
+    bench.write(fields="  name: name\n", rest="deletes: {mode: mirror, guard: 90%}\n" + rest)
+    done = bench.run()
+    assert (done.inserted, done.dead_letters) == (2, odd)
+    assert all("NaN or infinite" in each.error for each in letters(bench))
+    bench.source.sql("update people set name = 'edited'")
+    assert bench.run().updated == 2
+    bench.source.sql("delete from people where id in (1, 'NaN')")
+    assert bench.run().deleted == 1
+    assert [row[0] for row in bench.target.sql("select name from people_copy")] == ["edited"]
+
+
 # --- constraints of the target ---
 
 

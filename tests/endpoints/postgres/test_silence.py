@@ -137,13 +137,14 @@ def test_a_thin_line_is_not_a_silent_one(hasty: PostgresEndpoint, proxy: Proxy, 
     """What the driver gives as one batch comes bit by bit, for longer than any deadline, while the
     server waits for us.
     """
+    longest = 0.0
     with hasty.read(BIG, mode="full") as reading:
         batches = reading.batches()
-        next(batches)
         proxy.delay = 0.4
-        began = time.monotonic()
-        next(batches)
-        assert time.monotonic() - began > LIMIT + 2
+        while longest < LIMIT + 2:  # the first are on this machine already
+            began = time.monotonic()
+            next(batches)
+            longest = time.monotonic() - began
         proxy.delay = 0
     assert big
 
