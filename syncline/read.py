@@ -155,8 +155,10 @@ def page(
     }
     ledger_keys = encode_key(mapped.source.select(list(source_key)), source_key)
     if ledger_keys.null_count:
-        for row in np.flatnonzero(ledger_keys.is_null().to_numpy(zero_copy_only=False)):
-            dead[int(row)] = Misfit(int(row), next(iter(source_key)), "the key is null", "null")
+        unread = {m.row: m for m in reversed(mapped.misfits) if m.field in source_key}
+        for row in map(int, np.flatnonzero(ledger_keys.is_null().to_numpy(zero_copy_only=False))):
+            null = Misfit(row, next(iter(source_key)), "the key is null", "null")
+            dead[row] = unread.get(row, null)
     presence[list(dead)] = Presence.UNKNOWN
     batch = Batch(
         mapped.keys,
@@ -178,7 +180,9 @@ def _without_doubles(batch: Batch) -> Batch:
     The same record read twice counts as its last reading; another record is a dead letter.
     """
     if not arrow.all_differ(arrow.table({"k": batch.ledger_keys})):
-        last = {key: row for row, key in enumerate(batch.ledger_keys.to_pylist())}
+        # What has no key, or one that can't be read, is no other's double.
+        keys = batch.ledger_keys.to_pylist()
+        last = {(key, row if key is None else -1): row for row, key in enumerate(keys)}
         batch = batch.take(np.array(sorted(last.values()), np.intp))
     if arrow.all_differ(batch.keys):
         return batch

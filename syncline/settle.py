@@ -178,10 +178,12 @@ def _without_null_keys(batch: Batch, terms: Terms, outcome: Outcome) -> Batch:
     if not batch.ledger_keys.null_count:
         return batch
     null = batch.ledger_keys.is_null().to_numpy(zero_copy_only=False)
-    for row in np.flatnonzero(null):
-        outcome.letters.append(
-            _letter(batch, int(row), None, terms, "the key is null", "map", None)
-        )
+    for row in map(int, np.flatnonzero(null)):
+        error, misfit = "the key is null", batch.dead.get(row)
+        if misfit is not None and misfit.value != "null":
+            value = HIDDEN if misfit.field in terms.masked else misfit.value
+            error = f"{misfit.reason}: {value}"
+        outcome.letters.append(_letter(batch, row, None, terms, error, "map", None))
     return batch.take(np.flatnonzero(~null))
 
 

@@ -39,6 +39,7 @@ from syncline.run import (
     terms_of,
 )
 from syncline.settle import Outcome, settle
+from syncline.store.dead_letters import identity
 from syncline.store.store import Store
 from syncline.summary import recorded, summary_of
 
@@ -357,7 +358,7 @@ class Syncing:
         self.waited |= waits
         self.queued = (self.queued - landed) | waits
         self.letters = (self.letters - landed) | {
-            letter.ledger_key or letter.error for letter in outcome.letters
+            letter.ledger_key or identity(letter) for letter in outcome.letters
         }
 
     def report(self, at: Progress) -> None:

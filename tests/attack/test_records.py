@@ -76,6 +76,29 @@ def test_f25_a_key_that_no_statement_of_the_target_can_say_is_a_dead_letter(
     assert [row[0] for row in bench.target.sql("select name from people_copy")] == ["edited"]
 
 
+@pytest.mark.parametrize("rest", ["", LEDGER], ids=["plain", "ledger"])
+def test_f25_records_whose_keys_can_not_be_read_are_each_a_dead_letter(
+    rest: str, make: Make
+) -> None:
+    """Infinite and ancient dates are keys on PostgreSQL and no dates here: of a batch with several,
+    none is passed over, and each says what its key was.
+    """
+    bench = make("xmin", rest=rest)
+    bench.source.sql("drop table people")
+    bench.source.sql("create table people (id date primary key, name text)")
+    odd = ["infinity", "-infinity", "0044-03-15 BC"]
+    for key in ["2024-01-01", *odd, "9999-12-31"]:
+        bench.source.sql(f"insert into people values ('{key}', 'the same name')")
+    bench.write(fields="  name: name\n", rest=rest)
+    done = bench.run()
+    assert (done.inserted, done.dead_letters) == (2, 3)
+    found = letters(bench)
+    assert {each.source["id"] for each in found} == set(odd)
+    assert all(each.source["id"] in each.error for each in found)
+    assert bench.run(mode="full").dead_letters == 3
+    assert len(letters(bench)) == 3
+
+
 # --- constraints of the target ---
 
 
