@@ -156,7 +156,9 @@ class Comparison:
             report.equal = both.source - both.differing_at_source()
             report.dead_letters = both.without_key()
             for keys in both.differing(extra=gone.tells(run)):
-                self.keys.add(gone.possible(run, keys))
+                readable = sides.readable(run, keys)
+                report.dead_letters += len(keys) - len(readable)
+                self.keys.add(gone.possible(run, readable))
         self._tell()
 
     def _scan(self, part: Part) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -40,6 +41,25 @@ def our_keys(run: Opened, tx: Transaction) -> Side:
     if digest is not None and not isinstance(digest, str):
         return digest
     return Here(lambda: known_keys(tx, run))
+
+
+def readable(run: Opened, keys: pa.Array[Any]) -> pa.Array[Any]:
+    """Those of the ledger keys that their types can hold. Of another, which is written behind a
+    mark of its side, the record can't be asked for: it is a dead letter.
+    """
+    types = list(run.source_key.values())
+    if run.spec.ledger_key.is_integer or all(type_.name == "text" for type_ in types):
+        return keys
+    texts = [str(key) for key in keys.to_pylist()]
+    rows = [[text] for text in texts] if len(types) == 1 else [json.loads(text) for text in texts]
+    held = [
+        not any(
+            type_.name != "text" and str(part).startswith((SOURCE_MARK, TARGET_MARK))
+            for part, type_ in zip(row, types, strict=True)
+        )
+        for row in rows
+    ]
+    return keys.filter(pa.array(held, pa.bool_()))
 
 
 def why_keys_travel(run: Opened) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from syncline.errors import SynclineError
 from syncline.store.store import Store
+from syncline.verify import verify
 from tests.attack.conftest import Make, in_step
 from tests.integration.project_bench import FIELDS, ProjectBench, now, person
 
@@ -77,13 +78,14 @@ def test_f25_a_key_that_no_statement_of_the_target_can_say_is_a_dead_letter(
 
 
 @pytest.mark.parametrize("rest", ["", LEDGER], ids=["plain", "ledger"])
+@pytest.mark.parametrize("target", ["sqlite", "postgres"])
 def test_f25_records_whose_keys_can_not_be_read_are_each_a_dead_letter(
-    rest: str, make: Make
+    target: str, rest: str, make: Make
 ) -> None:
     """Infinite and ancient dates are keys on PostgreSQL and no dates here: of a batch with several,
     none is passed over, and each says what its key was.
     """
-    bench = make("xmin", rest=rest)
+    bench = make("xmin", target, rest=rest)
     bench.source.sql("drop table people")
     bench.source.sql("create table people (id date primary key, name text)")
     odd = ["infinity", "-infinity", "0044-03-15 BC"]
@@ -97,6 +99,8 @@ def test_f25_records_whose_keys_can_not_be_read_are_each_a_dead_letter(
     assert all(each.source["id"] in each.error for each in found)
     assert bench.run(mode="full").dead_letters == 3
     assert len(letters(bench)) == 3
+    found = verify(bench.project, "people")
+    assert (found.equal, found.dead_letters, found.missing, found.different) == (2, 3, 0, 0)
 
 
 # --- constraints of the target ---
