@@ -203,7 +203,7 @@ SELECT pg_catalog.to_regclass('"public"."syncline_ledger_people"') IS NOT NULL A
 
 SELECT pg_catalog.to_regclass('"public"."syncline_state"') IS NOT NULL AS found;
 
-SELECT set_config('TimeZone', 'UTC', false), set_config('DateStyle', 'ISO, YMD', false), set_config('IntervalStyle', '..', false), set_config('extra_float_digits', '..', false), set_config('bytea_output', 'hex', false), set_config('standard_conforming_strings', 'on', false), set_config('idle_in_transaction_session_timeout', '..', false), set_config('random_page_cost', '..', false), set_config('enable_mergejoin', 'off', false), set_config('jit', 'off', false), set_config('client_min_messages', 'error', false), set_config('statement_timeout', '..', false);
+SELECT set_config('TimeZone', 'UTC', false), set_config('DateStyle', 'ISO, YMD', false), set_config('IntervalStyle', '..', false), set_config('extra_float_digits', '..', false), set_config('bytea_output', 'hex', false), set_config('standard_conforming_strings', 'on', false), set_config('idle_in_transaction_session_timeout', '..', false), set_config('random_page_cost', '..', false), set_config('enable_mergejoin', 'off', false), set_config('jit', 'off', false), set_config('client_min_messages', 'error', false), set_config('statement_timeout', '..', false), pg_catalog.pg_backend_pid(), pg_catalog.pg_postmaster_start_time()::text;
 
 SELECT system_identifier::text AS system FROM pg_catalog.pg_control_system();
 
