@@ -17,7 +17,7 @@ from benchmarks.case import Case, Measured
 from benchmarks.servers import Servers
 
 PACKAGES: Final = (
-    *("duckdb", "pyarrow", "adbc-driver-postgresql", "polars", "polars-hash", "numpy"),
+    *("duckdb", "pyarrow", "adbc-driver-postgresql", "xxhash", "numpy"),
     *("psycopg", "pymongo", "pymysql", "sqlalchemy"),
 )
 Run = Mapping[str, Any]

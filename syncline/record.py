@@ -15,10 +15,10 @@ from typing import Any, Final, cast
 
 import numpy as np
 import pyarrow as pa
+from xxhash import xxh3_64_intdigest
 
-from syncline import arrow, xxh3
+from syncline import arrow
 from syncline.errors import InputError
-from syncline.postpone import wanted
 
 MOST_DIGITS: Final = 38
 """The digits of a decimal that Arrow holds in 128 bits; one of more travels as text."""
@@ -286,15 +286,7 @@ def _decimal_prints(array: pa.Array[Any]) -> np.ndarray[Any, np.dtype[np.uint64]
 
 
 def _bytes_prints(array: pa.Array[Any]) -> np.ndarray[Any, np.dtype[np.uint64]]:
-    if (few := xxh3.hashes_of_few(array)) is not None:
-        return few
-    wanted("polars")  # on demand: a run that compares little does not pay for it
-    import polars as pl
-    import polars_hash as plh
-
-    column = pl.from_arrow(array)  # pyright: ignore[reportUnknownMemberType] (pa.Array without its argument)
-    frame = pl.DataFrame({"v": column})
-    if frame["v"].dtype == pl.Binary:
-        frame = frame.with_columns(pl.col("v").bin.encode("hex"))
-    hashed = frame.select(plh.col("v").nchash.xxh3_64().fill_null(0).cast(pl.UInt64))
-    return hashed["v"].to_numpy()
+    if pa.types.is_binary(array.type):
+        array = arrow.hexadecimal(array)  # as the ledgers have it since the first
+    values = cast("list[bytes]", arrow.filled(array.cast(pa.binary()), b"").to_pylist())
+    return np.fromiter(map(xxh3_64_intdigest, values), np.uint64, len(values))
