@@ -27,6 +27,8 @@ PLAIN_DIGITS: Final = 1000
 """Past so many digits a decimal is written with its exponent: 1E+999999 would be a megabyte."""
 
 FINGERPRINT_ALGORITHM: Final = "xxh3-64/1"
+_HASHED_AT_ONCE: Final = 2_000
+"""Texts that are Python objects at a time: few enough that their memory is used again."""
 _ALIKE: Final = ({"smallint", "integer", "bigint"}, {"real", "double"})
 """Types whose equal values have equal fingerprints."""
 NULL_FINGERPRINT: Final = 0x6E756C6C
@@ -288,5 +290,9 @@ def _decimal_prints(array: pa.Array[Any]) -> np.ndarray[Any, np.dtype[np.uint64]
 def _bytes_prints(array: pa.Array[Any]) -> np.ndarray[Any, np.dtype[np.uint64]]:
     if pa.types.is_binary(array.type):
         array = arrow.hexadecimal(array)  # as the ledgers have it since the first
-    values = cast("list[bytes]", arrow.filled(array.cast(pa.binary()), b"").to_pylist())
-    return np.fromiter(map(xxh3_64_intdigest, values), np.uint64, len(values))
+    texts = arrow.filled(array.cast(pa.binary()), b"")
+    found = np.empty(len(texts), np.uint64)
+    for start in range(0, len(texts), _HASHED_AT_ONCE):
+        values = cast("list[bytes]", texts.slice(start, _HASHED_AT_ONCE).to_pylist())
+        found[start : start + len(values)] = [xxh3_64_intdigest(value) for value in values]
+    return found
