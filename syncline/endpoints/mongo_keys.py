@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
+from math import isnan
 from typing import Any, Final, TypeAlias
 
 import pyarrow as pa
@@ -19,6 +21,7 @@ from syncline.record import Type, canonical_json
 Key: TypeAlias = tuple[Any, ...]
 """A key's values, comparable and hashable, one form for each."""
 
+_NOT_A_NUMBER: Final = object()
 _ASKED: Final = 5_000
 """Keys in one query by `$in`."""
 _ASKED_EACH: Final = 500
@@ -115,7 +118,16 @@ class KeyPaths:
 
 
 def _one_form(value: Any, type_: Type) -> Any:
-    return canonical_json(value) if type_.name == "json" and value is not None else value
+    if type_.name == "json" and value is not None:
+        return canonical_json(value)
+    return _NOT_A_NUMBER if _is_nan(value) else value
+
+
+def _is_nan(value: Any) -> bool:
+    """Whether it is what equals nothing in Python, itself included; MongoDB holds it a key."""
+    return (
+        value.is_nan() if isinstance(value, Decimal) else isinstance(value, float) and isnan(value)
+    )
 
 
 def _each(row: Sequence[Sequence[Any]]) -> Iterator[tuple[Any, ...]]:

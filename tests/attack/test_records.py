@@ -247,3 +247,27 @@ def test_f26_a_dead_letter_that_can_not_be_stored_stops_the_run(
         store.execute("drop trigger full")
     done = bench.run()
     assert (done.inserted, done.dead_letters) == (1, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rest", ["", LEDGER], ids=["plain", "ledger"])
+@pytest.mark.parametrize(("kind", "odd"), [("numeric", 1), ("double precision", 3)])
+def test_f25_keys_that_are_no_finite_numbers_are_keys_of_documents(
+    kind: str, odd: int, rest: str, make: Make
+) -> None:
+    """NaN and the infinities: written, edited and deleted as any other."""
+    bench = make("xmin", "mongo", rest=rest)
+    bench.source.sql("drop table people")
+    bench.source.sql(f"create table people (id {kind} primary key, name text)")
+    keys = ["1", "2.5", *["NaN", "Infinity", "-Infinity"][:odd]]
+    for key in keys:
+        bench.source.sql(f"insert into people values ('{key}', 'key {key}')")
+    bench.write(fields="  name: name\n", rest="deletes: {mode: mirror, guard: 90%}\n" + rest)
+    assert bench.run().inserted == len(keys)
+    bench.source.sql("update people set name = 'edited'")
+    assert bench.run().updated == len(keys)
+    bench.source.sql("delete from people where id in (1, 'NaN')")
+    assert bench.run().deleted == 2
+    assert [document["name"] for document in bench.target.documents.find()] == ["edited"] * (
+        len(keys) - 2
+    )
