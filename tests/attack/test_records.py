@@ -51,9 +51,23 @@ def test_f59_two_source_records_of_one_target_key(size: int, rest: str, make: Ma
     assert all("another key could be the same record" in each.error for each in letters(bench))
 
 
+ODD_KEYS = pytest.mark.parametrize(("kind", "odd"), [("numeric", 1), ("double precision", 3)])
+
+
+def with_odd_keys(bench: ProjectBench, kind: str, odd: int, rest: str) -> list[str]:
+    """The source's keys are of that type, and so many of them no finite numbers."""
+    bench.source.sql("drop table people")
+    bench.source.sql(f"create table people (id {kind} primary key, name text)")
+    keys = ["1", "2.5", *["NaN", "Infinity", "-Infinity"][:odd]]
+    for key in keys:
+        bench.source.sql(f"insert into people values ('{key}', 'key {key}')")
+    bench.write(fields="  name: name\n", rest="deletes: {mode: mirror, guard: 90%}\n" + rest)
+    return keys
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("rest", ["", LEDGER], ids=["plain", "ledger"])
-@pytest.mark.parametrize(("kind", "odd"), [("numeric", 1), ("double precision", 3)])
+@ODD_KEYS
 def test_f25_a_key_that_no_statement_of_the_target_can_say_is_a_dead_letter(
     kind: str, odd: int, rest: str, make: Make
 ) -> None:
@@ -61,12 +75,7 @@ def test_f25_a_key_that_no_statement_of_the_target_can_say_is_a_dead_letter(
     and one that goes again leaves nothing behind.
     """
     bench = make("xmin", "mariadb", rest=rest)
-    bench.source.sql("drop table people")
-    bench.source.sql(f"create table people (id {kind} primary key, name text)")
-    keys = ["1", "2.5", *["NaN", "Infinity", "-Infinity"][:odd]]
-    for key in keys:
-        bench.source.sql(f"insert into people values ('{key}', 'key {key}')")
-    bench.write(fields="  name: name\n", rest="deletes: {mode: mirror, guard: 90%}\n" + rest)
+    with_odd_keys(bench, kind, odd, rest)
     done = bench.run()
     assert (done.inserted, done.dead_letters) == (2, odd)
     assert all("NaN or infinite" in each.error for each in letters(bench))
@@ -251,18 +260,13 @@ def test_f26_a_dead_letter_that_can_not_be_stored_stops_the_run(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rest", ["", LEDGER], ids=["plain", "ledger"])
-@pytest.mark.parametrize(("kind", "odd"), [("numeric", 1), ("double precision", 3)])
+@ODD_KEYS
 def test_f25_keys_that_are_no_finite_numbers_are_keys_of_documents(
     kind: str, odd: int, rest: str, make: Make
 ) -> None:
     """NaN and the infinities: written, edited and deleted as any other."""
     bench = make("xmin", "mongo", rest=rest)
-    bench.source.sql("drop table people")
-    bench.source.sql(f"create table people (id {kind} primary key, name text)")
-    keys = ["1", "2.5", *["NaN", "Infinity", "-Infinity"][:odd]]
-    for key in keys:
-        bench.source.sql(f"insert into people values ('{key}', 'key {key}')")
-    bench.write(fields="  name: name\n", rest="deletes: {mode: mirror, guard: 90%}\n" + rest)
+    keys = with_odd_keys(bench, kind, odd, rest)
     assert bench.run().inserted == len(keys)
     bench.source.sql("update people set name = 'edited'")
     assert bench.run().updated == len(keys)
