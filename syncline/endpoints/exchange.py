@@ -43,6 +43,9 @@ class Column:
     opaque: bool = False
     """The database's type has no canonical form (range, point, ..): read as its text."""
 
+    no_key: bool = False
+    """No record can be asked for by a value of the database's type."""
+
 
 @dataclass(frozen=True, slots=True)
 class ForeignKey:

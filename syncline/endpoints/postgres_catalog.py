@@ -283,6 +283,7 @@ def _column(column: Mapping[str, Any]) -> Column:
         generated=column["generated"],
         native=native.declared,
         opaque=native.is_opaque,
+        no_key=native.is_no_key,
     )
 
 

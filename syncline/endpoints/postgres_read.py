@@ -312,7 +312,7 @@ def by_key_query(
 
 def _array(table: PgTable, keys: pa.Table, name: str, type_: Type) -> str:
     native = table.native(name)
-    if native.is_array or native.base == "money":
+    if native.is_no_key:
         raise InputError(f"{table.info.name}.{name}: a key can't be of type {native.declared}")
     return f"CAST({array_literal(_storage(keys.column(name)), type_)} AS {native.cast}[])"
 

@@ -85,6 +85,13 @@ class Native:
         return "plain" if self.base in _READ_PLAIN else "text"
 
     @property
+    def is_no_key(self) -> bool:
+        """Whether no array of such values can be asked for: arrays have no arrays, and the text of
+        money is of a locale.
+        """
+        return self.is_array or self.base == "money"
+
+    @property
     def is_opaque(self) -> bool:
         """Whether no canonical type but text can hold it."""
         return not (

@@ -35,6 +35,7 @@ def check_source_key(
 ) -> Iterator[Problem]:
     """The source key is unique and never NULL: by the catalogue, else by a look at the records."""
     names = [column.raw.column for column in key if column.raw.column is not None]
+    yield from _no_keys(mapping, info, names)
     if len(names) < len(mapping.key) or covers(info, names):
         return
     if any(name not in info.columns for name in names):  # a path that no sample showed
@@ -45,6 +46,14 @@ def check_source_key(
         shown = ", ".join("(" + ", ".join(map(repr, values)) + ")" for values in found)
         message = f"{', '.join(names)} is not a key of {info.name}: NULL or more than once: {shown}"
         yield mapping.problem(("key",), message)
+
+
+def _no_keys(mapping: Mapping, info: TableInfo, names: Iterable[str]) -> Iterator[Problem]:
+    for name in names:
+        column = info.columns.get(name)
+        if column is not None and column.no_key:
+            message = f"`{name}` of {info.name} is {column.native}: no key can be of that type"
+            yield mapping.problem(("key",), message)
 
 
 def check_target(
@@ -71,6 +80,7 @@ def check_target(
         yield mapping.problem(("target",), f"{info.name} is a view, which can't be written")
     if info.open_columns:
         return
+    yield from _no_keys(mapping, info, mapping.key)
     if not covers(info, mapping.key):
         names = ", ".join(mapping.key)
         message = f"{info.name} has no primary key or unique NOT NULL columns within {names}"

@@ -82,6 +82,25 @@ def test_a_wrong_mapping_is_told_with_its_place_before_anything_is_written(
     source.close()
 
 
+@pytest.mark.parametrize("kind", ["money", "int[]"])
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_a_key_that_records_can_not_be_asked_for_by_is_refused(
+    kind: str, side: str, new_database: NewDatabase, tmp_path: Path
+) -> None:
+    """By `check`, on either side: a full sync would land, and nothing after it."""
+    urls = {"source": new_database("postgres"), "target": new_database("postgres")}
+    for name, table in (("source", "people"), ("target", "copy")):
+        one = Side("postgres", urls[name], table)
+        type_ = kind if name == side else "text"
+        one.sql(f"create table {table} (id {type_} primary key, name text)")
+        one.close()
+    mapping = GOOD.replace("  born: born\n", "").replace("delta: {cursor: updated_at}\n", "")
+    code, errors = syncline(project(tmp_path, *urls.values(), mapping), "check")
+    assert code == 2, errors
+    assert "no key can be of that type" in errors
+    assert "people.yaml:3" in errors
+
+
 def test_all_that_is_wrong_is_told_at_once(new_database: NewDatabase, tmp_path: Path) -> None:
     """Three mistakes, three lines, one run."""
     source = Side("sqlite", new_database("sqlite"), "people")
