@@ -40,7 +40,7 @@ golden: $(STAMP) ## Write the golden files of tests/golden again; read the diff
 
 MINUTES ?= 1
 soak: $(STAMP) ## Attack every database with load and faults (MINUTES=1)
-	SYNCLINE_SOAK_MINUTES=$(MINUTES) $(PYTEST) tests/attack/test_soak.py -m slow --partial $(ARGS)
+	SYNCLINE_SOAK_MINUTES=$(MINUTES) $(PYTEST) tests/attack/test_soak.py -m slow --partial -n 0 $(ARGS)
 
 bench: $(STAMP) .peers/.installed ## Measure against peers and the physical limit
 	@$(BIN)/python -m benchmarks $(ARGS)
