@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
+from tests.attack.proxy import Proxy
 from tests.attack.writers import Hand
 from tests.conftest import REPLICA_SET, NewDatabase
 from tests.integration.project_bench import FIELDS, ProjectBench, Side, person
 
+Between = Callable[[Side], Proxy]
 CURSOR = "delta: {cursor: updated_at}\n"
 TIMESTAMP = "delta: {by: timestamp, cursor: updated_at}\n"
 DELTA = {
@@ -102,3 +104,17 @@ def hands() -> Iterator[Hands]:
 def in_step(bench: ProjectBench) -> bool:
     """Whether the target is what the source is."""
     return bench.target.rows() == bench.source.rows()
+
+
+@pytest.fixture
+def between() -> Iterator[Between]:
+    """Puts a proxy before the server of a side; the side's own hand goes past it."""
+    proxies: list[Proxy] = []
+
+    def put(side: Side) -> Proxy:
+        proxies.append(Proxy(side.url))
+        return proxies[-1]
+
+    yield put
+    for proxy in proxies:
+        proxy.close()

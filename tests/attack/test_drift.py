@@ -12,7 +12,8 @@ from syncline.errors import GuardStopped, InputError, MappingErrors
 from syncline.plan import plan
 from syncline.status import status
 from tests.attack.conftest import Make, in_step
-from tests.attack.test_network import after, terminate
+from tests.attack.line import after
+from tests.attack.test_network import terminate
 from tests.integration.project_bench import now, person
 
 SQL = [("xmin", "postgres"), ("mariadb", "mariadb"), ("sqlite", "sqlite")]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -14,16 +13,14 @@ from sqlalchemy.exc import OperationalError
 
 from syncline import checkpoint
 from syncline.errors import SynclineError, Unreachable
-from syncline.sync import Progress
-from tests.attack.conftest import Make, in_step
+from tests.attack.conftest import Between, Make, in_step
+from tests.attack.line import LEDGER, SOURCES, after, position, through
 from tests.attack.proxy import Proxy
-from tests.attack.toxiproxy import Gate
 from tests.conftest import REPLICA_SET
-from tests.integration.project_bench import ProjectBench, Side, now, person
+from tests.integration.project_bench import Side, now, person
 
 pytestmark = pytest.mark.slow  # minutes of waiting for dead lines: `make test-all` runs it
 
-LEDGER = "conflicts: {strategy: manual}\n"
 SERVERS = ["postgres", "mariadb"]
 COMMIT = {
     "postgres": b"COMMIT\x00",
@@ -32,66 +29,6 @@ COMMIT = {
 }
 """The statement as it stands on the wire: neither has READ COMMITTED in it."""
 KINDS = ["postgres", "mariadb", "mongo", REPLICA_SET]
-SOURCES = {
-    "postgres": "xmin",
-    "mariadb": "mariadb",
-    "mongo": "mongo",
-    REPLICA_SET: "stream",
-}
-Between = Callable[[Side], Proxy]
-
-
-@pytest.fixture
-def between() -> Iterator[Between]:
-    """Puts a proxy before the server of a side; the side's own hand goes past it."""
-    proxies: list[Proxy] = []
-
-    def put(side: Side) -> Proxy:
-        proxies.append(Proxy(side.url))
-        return proxies[-1]
-
-    yield put
-    for proxy in proxies:
-        proxy.close()
-
-
-def through(
-    bench: ProjectBench,
-    *,
-    source: Proxy | Gate | None = None,
-    target: Proxy | Gate | None = None,
-    **more: Any,
-) -> None:
-    """Have syncline go through the proxies. MongoDB's driver looks for a lost server for as long as
-    it may take to connect; what a statement may take is patience with a busy machine.
-    """
-    urls = {
-        "FROM_URL": source.url if source else bench.source.url,
-        "TO_URL": target.url if target else bench.target.url,
-    }
-    (bench.folder / ".env").write_text("".join(f"{k}={v}\n" for k, v in urls.items()))
-    settings = {"connect_timeout": 8, "statement_timeout": 60} | more
-    told = ", ".join(f"{name}: {value}" for name, value in settings.items())
-    (bench.folder / "connections.yaml").write_text(
-        f"connections:\n  from_here: {{url: '${{FROM_URL}}', {told}}}\n"
-        f"  to_there: {{url: '${{TO_URL}}', {told}}}\n"
-    )
-
-
-def after(batches: int, act: Callable[[], object]) -> Callable[[Progress], None]:
-    """Something to do once, when so many batches have landed."""
-    seen = iter(range(1, 1_000_000))
-
-    def on_progress(_: Progress) -> None:
-        if next(seen) == batches:
-            act()
-
-    return on_progress
-
-
-def position(bench: ProjectBench) -> Any:
-    """Where the next delta would start."""
-    return checkpoint.show(bench.project, "people")["position"]
 
 
 @pytest.mark.parametrize("fate", ["answered", "in flight"])

@@ -12,8 +12,8 @@ import pytest
 from syncline.errors import Unreachable
 from syncline.sync import Progress, RunOptions, run
 from tests.attack.conftest import Make, in_step
+from tests.attack.line import LEDGER, position, through
 from tests.attack.proxy import Proxy
-from tests.attack.test_network import LEDGER, position, through
 from tests.integration.project_bench import ProjectBench, now, person
 
 

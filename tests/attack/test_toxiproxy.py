@@ -20,7 +20,7 @@ from structlog.testing import capture_logs
 from syncline.errors import Unreachable
 from syncline.testing.servers import Unavailable
 from tests.attack.conftest import Make, in_step
-from tests.attack.test_network import LEDGER, SOURCES, after, position, through
+from tests.attack.line import LEDGER, SOURCES, after, position, through
 from tests.attack.toxiproxy import Gate, Toward, Toxiproxy
 from tests.integration.project_bench import ProjectBench, Side, now, person
 
